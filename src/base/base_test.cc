@@ -1,0 +1,88 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/queue.h"
+#include "base/result.h"
+#include "base/text.h"
+#include "base/time.h"
+
+namespace weir {
+namespace {
+
+Result<int> half(int n) {
+  if (n % 2) return fail(Code::invalid, "odd", "n", "give an even number");
+  return n / 2;
+}
+Result<int> quarter(int n) { return TRY(half(TRY(half(n)))); }
+
+TEST(Result, TryPassesTheErrorOn) {
+  EXPECT_EQ(*quarter(8), 2);
+  EXPECT_EQ(quarter(6).error().text(), "n: odd (give an even number)");
+}
+
+TEST(Time, Rfc3339RoundTrips) {
+  for (const char* text : {"1970-01-01T00:00:00Z", "2026-11-24T03:41:02Z", "2026-02-28T23:59:59.123456Z", "1969-12-31T23:59:59.5Z", "0001-01-01T00:00:00Z"})
+    EXPECT_EQ(to_rfc3339(*parse_rfc3339(text)), text);
+  EXPECT_EQ(to_rfc3339(*parse_rfc3339("2026-11-24T05:41:02+02:00")), "2026-11-24T03:41:02Z");
+  for (const char* text : {"", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00", "2026-01-01T00:00:00Zx", "2026-01-01T00:00:00.Z"})
+    EXPECT_FALSE(parse_rfc3339(text)) << text;
+}
+
+TEST(Json, LimitsAndPlaces) {
+  EXPECT_TRUE(parse_json(R"({"a":[1,2,{"b":null}]} )"));
+  EXPECT_EQ(parse_json("{} x").error().where, "byte 3");
+  EXPECT_EQ(parse_json("{\"a\":").error().code, Code::malformed);
+  EXPECT_EQ(parse_json(std::string(100, '[')).error().code, Code::too_deep);
+}
+
+TEST(Text, Utf8) {
+  EXPECT_TRUE(is_valid_utf8("héllo 注意力 😀"));
+  EXPECT_FALSE(is_valid_utf8("\xED\xA0\x80"));       // a surrogate
+  EXPECT_FALSE(is_valid_utf8("\xC0\xAF"));           // overlong
+  EXPECT_EQ(repair_utf8("a\xE6\xB3z"), "a\xEF\xBF\xBDz");
+  EXPECT_EQ(repair_utf8("a\xFF\xFEz"), "a\xEF\xBF\xBD\xEF\xBF\xBDz");
+  for (char32_t c : {U'a', U'é', U'注', U'😀'}) {
+    std::string s;
+    append_utf8(s, c);
+    std::size_t at = 0;
+    EXPECT_EQ(next_code_point(s, at), c);
+    EXPECT_EQ(at, s.size());
+  }
+  EXPECT_EQ(collapse_spaces("  a \n\t b　c  "), "a b c");
+}
+
+TEST(File, WriteIsWholeAndReadIsLimited) {
+  const auto path = std::filesystem::temp_directory_path() / ("weir_base_test." + std::to_string(::getpid()));
+  ASSERT_TRUE(write_file(path, "hello"));
+  EXPECT_EQ(*read_file(path), "hello");
+  EXPECT_EQ(read_file(path, 4).error().code, Code::too_large);
+  EXPECT_EQ(MappedFile::open(path)->bytes().size(), 5u);
+  std::filesystem::remove(path);
+  EXPECT_EQ(read_file(path).error().code, Code::not_found);
+  EXPECT_EQ(read_file("/").error().code, Code::invalid);
+}
+
+TEST(Hash, KnownAnswers) {
+  EXPECT_EQ(to_hex(sha256("abc")), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_NE(random_bytes(16), random_bytes(16));
+}
+
+TEST(Queue, BoundedAndClosable) {
+  Queue<int> queue(2);
+  EXPECT_TRUE(queue.try_push(1));
+  EXPECT_TRUE(queue.try_push(2));
+  EXPECT_FALSE(queue.try_push(3));
+  std::jthread other([&] { queue.push(3); queue.close(); });
+  EXPECT_EQ(queue.pop(), 1);
+  EXPECT_EQ(queue.pop(), 2);
+  EXPECT_EQ(queue.pop(), 3);
+  EXPECT_EQ(queue.pop(), std::nullopt);
+}
+
+}  // namespace
+}  // namespace weir

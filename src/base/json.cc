@@ -1,0 +1,63 @@
+#include "base/json.h"
+
+#include <cmath>
+#include <cstdint>
+
+namespace weir {
+
+Result<json::value> parse_json(std::string_view text, std::size_t depth) {
+  json::parse_options options;
+  options.max_depth = depth;
+  json::stream_parser parser({}, options);
+  boost::system::error_code error;
+  const std::size_t used = parser.write_some(text.data(), text.size(), error);
+  if (!error && used < text.size()) {
+    const auto rest = text.substr(used).find_first_not_of(" \t\r\n");
+    if (rest != std::string_view::npos) return fail(Code::malformed, "JSON goes on after its end", "byte " + std::to_string(used + rest));
+  }
+  if (!error) parser.finish(error);
+  if (error == json::error::too_deep) return fail(Code::too_deep, "JSON is nested deeper than " + std::to_string(depth) + " levels", "byte " + std::to_string(used));
+  if (error) return fail(Code::malformed, "not JSON: " + error.message(), "byte " + std::to_string(used));
+  return parser.release();
+}
+
+const json::value* find(const json::object& object, std::string_view key) { return object.if_contains(key); }
+
+std::optional<std::string_view> find_string(const json::object& object, std::string_view key) {
+  const json::value* v = object.if_contains(key);
+  if (!v || !v->is_string()) return std::nullopt;
+  return std::string_view(v->get_string());
+}
+
+std::optional<std::int64_t> find_int(const json::object& object, std::string_view key) {
+  const json::value* v = object.if_contains(key);
+  if (!v) return std::nullopt;
+  if (v->is_int64()) return v->get_int64();
+  if (v->is_uint64() && v->get_uint64() <= INT64_MAX) return static_cast<std::int64_t>(v->get_uint64());
+  if (v->is_double() && std::abs(v->get_double()) < 9e15 && std::trunc(v->get_double()) == v->get_double()) return static_cast<std::int64_t>(v->get_double());
+  return std::nullopt;
+}
+
+std::optional<double> find_number(const json::object& object, std::string_view key) {
+  const json::value* v = object.if_contains(key);
+  if (!v || !v->is_number()) return std::nullopt;
+  return v->to_number<double>();
+}
+
+std::optional<bool> find_bool(const json::object& object, std::string_view key) {
+  const json::value* v = object.if_contains(key);
+  if (!v || !v->is_bool()) return std::nullopt;
+  return v->get_bool();
+}
+
+const json::array* find_array(const json::object& object, std::string_view key) {
+  const json::value* v = object.if_contains(key);
+  return v ? v->if_array() : nullptr;
+}
+
+const json::object* find_object(const json::object& object, std::string_view key) {
+  const json::value* v = object.if_contains(key);
+  return v ? v->if_object() : nullptr;
+}
+
+}  // namespace weir

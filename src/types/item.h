@@ -1,0 +1,48 @@
+// One thing received: the JSON Feed 1.1 item, one form on files, pipes and API (interfaces.md "An item"). Absent is absent: an empty string or vector
+// here is a field that is not written.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "base/time.h"
+
+namespace weir {
+
+struct Author {
+  std::string name, url;
+  bool operator==(const Author&) const = default;
+};
+
+struct Attachment {
+  std::string url, mime_type;
+  std::optional<std::int64_t> size_in_bytes;
+  bool operator==(const Attachment&) const = default;
+};
+
+struct Item {
+  std::string id;    // guid, atom:id or rdf:about as written, else the url, else a hash
+  std::string url;   // http(s) only
+  std::string title; // plain text
+  std::string content_html, content_text, summary;
+  std::optional<Time> date_published, date_modified;
+  std::vector<Author> authors;
+  std::vector<std::string> tags;
+  std::string language;  // BCP 47
+  std::vector<Attachment> attachments;
+  std::string image;
+  json::object extra;  // unknown members, `_weir` among them, carried through unchanged
+
+  bool operator==(const Item&) const = default;
+};
+
+// Members in the order of the specification, then what is unknown.
+json::object to_json(const Item& item);
+// Errors: malformed, with the member in `where`. Strings are repaired to UTF-8 without NUL; an `id` that is a number becomes its text.
+Result<Item> item_from_json(const json::value& value);
+
+}  // namespace weir
