@@ -90,53 +90,58 @@ class Engine {
  public:
   // Errors: refused (a database newer than this program), unavailable (DIR is owned by another process), io, corrupt.
   static Result<std::unique_ptr<Engine>> open(EngineOptions options);
-  virtual ~Engine() = default;
+  ~Engine();
 
-  virtual Status start() = 0;
-  virtual void stop() = 0;
+  Status start();
+  void stop();
 
   // Sources. add_source fetches before it answers (≤ 15 s): not_a_feed, timeout, refused, io, exists.
-  virtual Result<Subscription> add_source(UserId user, const AddSource& what) = 0;
-  virtual Result<Subscription> add_push_source(UserId user, std::string title) = 0;
-  virtual Result<std::vector<Subscription>> sources(UserId user) = 0;
-  virtual Result<Subscription> source(UserId user, SourceId id) = 0;
-  virtual Result<Subscription> edit_source(UserId user, SourceId id, const SourceEdit& edit) = 0;
-  virtual Status remove_source(UserId user, SourceId id) = 0;
-  virtual Status refresh(UserId user, SourceId id) = 0;  // none: every subscription; returns when asked for, not when done
-  virtual Status refresh_and_wait(UserId user, SourceId id, std::function<void(std::size_t done, std::size_t of)> progress) = 0;
-  virtual Result<ImportReport> import_opml(UserId user, std::string_view bytes) = 0;
-  virtual Result<std::string> export_opml(UserId user) = 0;                            // not yet guarded: seal it as an export
-  virtual Result<PushReport> import_feed(UserId user, std::string_view bytes, std::string_view name) = 0;  // a FILE: imported once
-  virtual Result<PushReport> push(UserId user, SourceId source, std::vector<Item> items) = 0;              // answers after the commit
+  Result<Subscription> add_source(UserId user, const AddSource& what);
+  Result<Subscription> add_push_source(UserId user, std::string title);
+  Result<std::vector<Subscription>> sources(UserId user);
+  Result<Subscription> source(UserId user, SourceId id);
+  Result<Subscription> edit_source(UserId user, SourceId id, const SourceEdit& edit);
+  Status remove_source(UserId user, SourceId id);
+  Status refresh(UserId user, SourceId id);  // none: every subscription; returns when asked for, not when done
+  Status refresh_and_wait(UserId user, SourceId id, std::function<void(std::size_t done, std::size_t of)> progress);
+  Result<ImportReport> import_opml(UserId user, std::string_view bytes);
+  Result<std::string> export_opml(UserId user);                            // not yet guarded: seal it as an export
+  Result<PushReport> import_feed(UserId user, std::string_view bytes, std::string_view name);  // a FILE: imported once
+  Result<PushReport> push(UserId user, SourceId source, std::vector<Item> items);              // answers after the commit
   struct Icon { std::string type, bytes; };
-  virtual Result<Icon> icon(UserId user, SourceId id) = 0;
+  Result<Icon> icon(UserId user, SourceId id);
 
   // Reading.
-  virtual Result<Page> list(UserId user, const ItemQuery& query) = 0;
-  virtual Result<StoredItem> item(UserId user, ItemId id) = 0;
-  virtual Result<Score> why(UserId user, ItemId id) = 0;      // parts sum to the score, checked here
-  virtual Status mark(UserId user, ItemId id, const ItemPatch& patch) = 0;
-  virtual Result<std::int64_t> mark_read(UserId user, const MarkRead& what) = 0;
-  virtual Result<std::int64_t> signal(UserId user, std::vector<Signal> signals) = 0;  // how many were new
+  Result<Page> list(UserId user, const ItemQuery& query);
+  Result<StoredItem> item(UserId user, ItemId id);
+  Result<Score> why(UserId user, ItemId id);      // parts sum to the score, checked here
+  Status mark(UserId user, ItemId id, const ItemPatch& patch);
+  Result<std::int64_t> mark_read(UserId user, const MarkRead& what);
+  Result<std::int64_t> signal(UserId user, std::vector<Signal> signals);  // how many were new
   struct Counts { std::int64_t unread = 0, starred = 0, total = 0; };
-  virtual Result<Counts> counts(UserId user) = 0;
-  virtual Result<json::object> settings(UserId user) = 0;
-  virtual Status set_settings(UserId user, json::object settings) = 0;
+  Result<Counts> counts(UserId user);
+  Result<json::object> settings(UserId user);
+  Status set_settings(UserId user, json::object settings);
   // How many of the reader's signals stand behind "for you", and whether that is enough.
   struct Taste { int signals = 0; bool enough = false; bool model = false; };
-  virtual Result<Taste> taste(UserId user) = 0;
+  Result<Taste> taste(UserId user);
 
   // Keeping.
-  virtual Status backup(const std::filesystem::path& file) = 0;
-  virtual std::vector<Metric> metrics() = 0;
-  virtual std::vector<Check> doctor(bool thorough) = 0;
-  virtual json::object flow(UserId user) = 0;                 // what came in, by hour and source: the numbers behind /api/flow
+  Status backup(const std::filesystem::path& file);
+  std::vector<Metric> metrics();
+  std::vector<Check> doctor(bool thorough);
+  json::object flow(UserId user);                 // what came in, by hour and source: the numbers behind /api/flow
 
-  virtual Events& events() = 0;
-  virtual const guard::Guard& guard() const = 0;              // the only maker of Sealed<>
-  virtual store::Store& store() = 0;                          // for engine/accounts.*
-  virtual const Clock& clock() const = 0;
-  virtual const EngineOptions& options() const = 0;
+  Events& events();
+  const guard::Guard& guard() const;              // the only maker of Sealed<>
+  store::Store& store();                          // for engine/accounts.*
+  const Clock& clock() const;
+  const EngineOptions& options() const;
+
+ private:
+  struct Parts;
+  explicit Engine(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
 };
 
 }  // namespace weir
