@@ -1,0 +1,51 @@
+// Weights in the order that kernels read them: packed once, then shared by any number of threads. Move only.
+//
+// One layout for every precision and CPU row. A panel is 32 outputs; inside it, for each 64-byte step along the inputs:
+//   [2 halves][16 groups][16 outputs][4 bytes]      a group is 1 input in f32, 2 in bf16, 4 in int8
+// Inputs beyond K and outputs beyond N are zeros.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "math/view.h"
+
+namespace weir::math {
+
+enum class Format : std::uint8_t { f32, bf16, int8 };
+
+constexpr std::size_t bytes_of(Format format) { return format == Format::f32 ? 4 : format == Format::bf16 ? 2 : 1; }
+
+class Packed {
+ public:
+  static constexpr std::size_t panel_outputs = 32, step_bytes = 64;
+
+  Packed() = default;
+  // From [outputs × inputs], as layers store their weights: C = A · wᵀ.
+  static Packed rows(View<const float> w, Format format = Format::f32);
+  // From [inputs × outputs], as a matrix product is written: C = A · w.
+  static Packed columns(View<const float> w, Format format = Format::f32);
+
+  Format format() const { return format_; }
+  std::size_t outputs() const { return outputs_; }
+  std::size_t inputs() const { return inputs_; }
+  std::size_t steps() const { return steps_; }
+  std::size_t panels() const { return (outputs_ + panel_outputs - 1) / panel_outputs; }
+  const std::byte* panel(std::size_t i) const { return bytes_.get() + i * steps_ * panel_outputs * step_bytes; }
+  std::size_t size_bytes() const { return panels() * steps_ * panel_outputs * step_bytes; }
+
+  // int8 only. weight ≈ scale · q, and the sum of q over each group of `group` inputs, for the zero point of the activations.
+  std::span<const float> scales() const { return {scales_.get(), panels() * panel_outputs}; }
+
+ private:
+  struct Free { void operator()(void* p) const; };
+  template <class At> static Packed pack(std::size_t outputs, std::size_t inputs, Format format, At at);
+  Format format_ = Format::f32;
+  std::size_t outputs_ = 0, inputs_ = 0, steps_ = 0;
+  std::unique_ptr<std::byte[], Free> bytes_;  // 64-byte aligned
+  std::unique_ptr<float[], Free> scales_;
+};
+
+}  // namespace weir::math
