@@ -6,9 +6,9 @@ else()
 endif()
 set(WEIR_DEPS ${WEIR_CACHE}/deps)
 
-file(GLOB sqlite_dir ${WEIR_DEPS}/better-sqlite3-*/package/deps/sqlite3)
-file(GLOB lexbor_dir ${WEIR_DEPS}/selectolax-*/lexbor/source)
-if(NOT sqlite_dir OR NOT lexbor_dir)
+set(sqlite_dir ${WEIR_DEPS}/sqlite)
+set(lexbor_dir ${WEIR_DEPS}/lexbor/source)
+if(NOT EXISTS ${sqlite_dir}/sqlite3.c OR NOT EXISTS ${lexbor_dir}/lexbor)
   message(FATAL_ERROR "pinned sources are missing from ${WEIR_DEPS}: run scripts/bootstrap (or scripts/fetch build)")
 endif()
 
