@@ -29,13 +29,15 @@ struct ItemQuery {
   std::string text;                   // words, "phrases", Chinese; empty: no search
   std::size_t limit = 50;             // 1 … 1,000 with bodies, 1 … 10,000 ids
   std::string cursor;                 // of the page before; empty: the first
+  std::optional<Time> after, before;  // received or changed then: at or after, strictly before (Google Reader's ot and nt)
   bool bodies = true;                 // content_html, content_text, summary
 };
 
 struct StoredItem {
   ItemId id;
   SourceId source;
-  Time at{};           // received, or changed: what lists are ordered by
+  Time at{};           // its place in lists: received, or published when that is earlier and it came with its source's first fetch
+  Time changed{};      // received, or its text last changed: what a client that syncs asks for
   bool read = false, starred = false;
   Item item;
   Verdict verdict;     // what guard said of it when it came in

@@ -41,7 +41,7 @@ struct Subscription {
   Source source;
   std::string title;   // the reader's own name for it; empty: the source's
   std::string folder;  // empty: none
-  std::optional<std::int32_t> keep_days;  // of this source; nothing: the reader's own setting
+  std::optional<std::int32_t> keep_days;  // of this source, 0 for ever; nothing: the reader's own setting
   std::int64_t unread = 0, total = 0;     // stored, never counted on request
 };
 
