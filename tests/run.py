@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""tests/run.py [--all] [WORD…]: runs every test there is, two programs at a time, and closes with "N passed, N failed, N skipped" alone on a line.
+
+What is a test: every gtest program of the two builds, every fuzz target's replay of its corpus, tests/*/test_*.py (unittest), **/*.test.mjs and *.test.js
+(node's own runner), and the lints. A program prints one line when it ends; what it printed itself is shown when it failed. A skip shows its reason.
+"""
+import json, os, pathlib, re, shutil, subprocess, sys, tempfile, time
+from concurrent.futures import ThreadPoolExecutor
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CACHE = pathlib.Path(os.environ.get('WEIR_CACHE') or pathlib.Path.home() / '.cache' / 'weir')
+NODE = str(CACHE / 'deps/node/bin/node') if (CACHE / 'deps/node/bin/node').exists() else shutil.which('node')
+# Sandbox limits and vector kernels mean something only without a sanitizer: these run from the release build too.
+RELEASE_TOO = ('ingest', 'math', 'encode', 'attention')
+ENV = dict(os.environ, WEIR_BIN=str(ROOT / 'build/weir'), WEIR_BUILD=str(ROOT / 'build'), WEIR_ROOT=str(ROOT), PYTHONPATH=str(ROOT / 'tests'), NO_COLOR='1',
+           ASAN_OPTIONS='detect_stack_use_after_return=0:allocator_may_return_null=1', UBSAN_OPTIONS='print_stacktrace=1', NODE_PATH=str(CACHE / 'deps/node_modules'))
+COLOUR = sys.stdout.isatty() and 'NO_COLOR' not in os.environ
+
+
+class Outcome:
+    def __init__(self):
+        self.passed, self.failed, self.skips, self.text = 0, 0, [], ''
+
+
+def run(command, limit, **more):
+    try:
+        done = subprocess.run(command, cwd=ROOT, env=dict(ENV, **more), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, errors='replace', timeout=limit)
+        return done.returncode, done.stdout
+    except subprocess.TimeoutExpired as late:
+        out = late.stdout.decode(errors='replace') if isinstance(late.stdout, bytes) else late.stdout or ''
+        return 124, f'{out}\nstopped after {limit} s'
+
+
+def gtest(program, limit=900):
+    out = Outcome()
+    with tempfile.NamedTemporaryFile(suffix='.json') as report:
+        code, out.text = run([program, f'--gtest_output=json:{report.name}', '--gtest_brief=1'], limit)
+        try:
+            suites = json.loads(pathlib.Path(report.name).read_text() or '{}').get('testsuites', [])
+        except ValueError:
+            suites = []
+    for suite in suites:
+        for case in suite['testsuite']:
+            name = f"{suite['name']}.{case['name']}"
+            if case.get('failures'):
+                out.failed += 1
+            elif case.get('result') == 'SKIPPED':
+                why = ' '.join(m.get('message', '') for m in case.get('skipped', [])).strip()
+                out.skips.append((name, why.split('\n', 1)[-1].strip() or why))
+            elif case.get('status') == 'RUN':
+                out.passed += 1
+    if code and not out.failed:
+        out.failed += 1
+    return out
+
+
+def unittest_file(file, limit=1500):
+    out = Outcome()
+    with tempfile.NamedTemporaryFile(suffix='.json') as report:
+        code, out.text = run([sys.executable, ROOT / 'tests/unittest_json.py', file, report.name], limit)
+        try:
+            data = json.loads(pathlib.Path(report.name).read_text() or '{}')
+        except ValueError:
+            data = {}
+    out.passed, out.failed, out.skips = data.get('passed', 0), data.get('failed', 0), [tuple(s) for s in data.get('skipped', [])]
+    if code and not out.failed:
+        out.failed = 1
+    return out
+
+
+def node_test(file, limit=900):
+    out = Outcome()
+    code, out.text = run([NODE, '--test', '--test-reporter=tap', file], limit)
+    for line in out.text.splitlines():
+        match = re.match(r'\s*(not )?ok \d+ - (.*)', line)
+        if not match or re.match(r'.*\.(mjs|js)$', match[2].split(' # ')[0].strip()):
+            continue
+        if ' # SKIP' in line:
+            out.skips.append((match[2].split(' # ')[0], line.split('# SKIP', 1)[1].strip()))
+        elif match[1]:
+            out.failed += 1
+        else:
+            out.passed += 1
+    if code and not out.failed:
+        out.failed = 1
+    return out
+
+
+def command(words, limit=600):
+    out = Outcome()
+    code, out.text = run(words, limit)
+    if code == 0:
+        out.passed = 1
+    else:
+        out.failed = 1
+    return out
+
+
+def executables(folder, pattern):
+    return sorted(p for p in (ROOT / folder).rglob(pattern) if p.is_file() and os.access(p, os.X_OK))
+
+
+def jobs():
+    """(name, function, argument, exclusive): long ones first, so that two workers end together."""
+    found = []
+    for file in sorted((ROOT / 'tests').glob('*/test_*.py')):
+        found.append((file.relative_to(ROOT).as_posix(), unittest_file, file, 'perf' in file.name))
+    for file in sorted((ROOT / 'tests').glob('*/*.test.mjs')) + sorted((ROOT / 'src/ui').glob('**/*.test.*js')):
+        if 'node_modules' not in file.parts:
+            found.append((file.relative_to(ROOT).as_posix(), node_test, file, False))
+    for file in executables('build-asan', 'weir_*_test'):
+        found.append((f'asan {file.name}', gtest, file, False))
+    for file in executables('build', 'weir_*_test'):
+        if file.name[5:-5] in RELEASE_TOO:
+            found.append((f'release {file.name}', gtest, file, False))
+    for file in executables('build-asan/fuzz', '*_fuzz'):
+        found.append((f'replay {file.name}', lambda f: command([f, ROOT / 'fuzz/corpus' / f.name.removesuffix('_fuzz')]), file, False))
+    for lint in ('check-includes', 'check-sockets', 'check-format'):
+        if (ROOT / 'scripts' / lint).exists():
+            found.append((f'scripts/{lint}', lambda l: command([ROOT / 'scripts' / l]), lint, False))
+    return found
+
+
+def main(arguments):
+    everything = '--all' in arguments
+    words = [a for a in arguments if not a.startswith('-')]
+    if everything:
+        ENV['WEIR_LONG'] = '1'
+    todo = [job for job in jobs() if not words or any(word in job[0] for word in words)]
+    total, began, skips, broken = Outcome(), time.monotonic(), [], []
+
+    def one(job):
+        name, function, argument, _ = job
+        t0 = time.monotonic()
+        out = function(argument)
+        mark = 'FAIL' if out.failed else 'ok  '
+        if COLOUR:
+            mark = f'\033[3{1 if out.failed else 2}m{mark}\033[0m'
+        print(f'{mark} {name}: {out.passed} passed' + (f', {out.failed} failed' if out.failed else '') +
+              (f', {len(out.skips)} skipped' if out.skips else '') + f' ({time.monotonic() - t0:.1f} s)', flush=True)
+        if out.failed:
+            print('\n'.join('    ' + line for line in out.text.splitlines()[-60:]), flush=True)
+        return name, out
+
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(one, [job for job in todo if not job[3]]))
+    results += [one(job) for job in todo if job[3]]          # those that measure have the machine to themselves
+    for name, out in results:
+        total.passed += out.passed
+        total.failed += out.failed
+        skips += [(f'{name}: {case}', reason) for case, reason in out.skips]
+        broken += [name] if out.failed else []
+    allowed = [line.strip() for line in (ROOT / 'tests/allowed-skips').read_text().splitlines() if line.strip() and not line.startswith('#')]
+    for name, reason in skips:
+        print(f'skip {name}: {reason}')
+        if os.environ.get('CI') == 'true' and not any(text in reason for text in allowed):
+            print(f'FAIL {name}: this reason to skip is not in tests/allowed-skips: {reason}')
+            total.failed += 1
+    if not results:
+        print('no test has such a name')
+        total.failed += 1
+    if broken:
+        print('failed: ' + ', '.join(broken))
+    print(f'after {time.monotonic() - began:.0f} s')
+    print(f'{total.passed} passed, {total.failed} failed, {len(skips)} skipped')
+    return 1 if total.failed else 0
+
+
+sys.exit(main(sys.argv[1:]))
