@@ -1,6 +1,8 @@
 #include "types/item.h"
 
-#include <fmt/format.h>
+#include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "base/text.h"
 
@@ -67,6 +69,61 @@ Status take(const json::value& value, std::string_view key, std::vector<Attachme
 }
 
 }  // namespace
+
+std::string text_of_clean_html(std::string_view html) {
+  static constexpr std::string_view inline_tags[] = {"a", "abbr", "b", "bdi", "bdo", "cite", "code", "del", "dfn", "em", "i", "ins", "kbd", "mark", "q", "s", "samp", "small", "span", "strong", "sub", "sup", "time", "u", "var", "wbr"};
+  static constexpr std::pair<std::string_view, std::string_view> references[] = {{"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&#39;", "'"}, {"&nbsp;", " "}};
+  std::string out;
+  out.reserve(html.size());
+  bool space = false, line = false;  // owed before the next character
+  const auto put = [&](std::string_view text) {
+    if ((line || space) && !out.empty()) out += line ? '\n' : ' ';
+    line = space = false;
+    out += text;
+  };
+  for (std::size_t at = 0; at < html.size();) {
+    const char c = html[at];
+    if (c == '<') {
+      const std::size_t end = html.find('>', at);
+      std::string_view tag = html.substr(at + 1, end == std::string_view::npos ? std::string_view::npos : end - at - 1);
+      if (tag.starts_with('/')) tag.remove_prefix(1);
+      tag = tag.substr(0, tag.find_first_of(" /\t\n"));
+      if (std::find(std::begin(inline_tags), std::end(inline_tags), tag) == std::end(inline_tags)) line = true;
+      at = end == std::string_view::npos ? html.size() : end + 1;
+      continue;
+    }
+    if (c == ' ' || c == '\n' || c == '\t' || c == '\r') {
+      space = true;
+      ++at;
+      continue;
+    }
+    if (c == '&') {
+      const auto found = std::find_if(std::begin(references), std::end(references), [&](const auto& one) { return html.substr(at).starts_with(one.first); });
+      if (found != std::end(references)) {
+        put(found->second);
+        at += found->first.size();
+        continue;
+      }
+    }
+    std::size_t run = at + 1;
+    while (run < html.size() && html[run] != '<' && html[run] != '&' && static_cast<unsigned char>(html[run]) > ' ') ++run;
+    put(html.substr(at, run - at));
+    at = run;
+  }
+  return out;
+}
+
+std::string plain_text(const Item& item) {
+  std::string out = item.title;
+  const std::string& body = !item.content_text.empty() ? item.content_text : item.summary;
+  if (item.content_text.empty() && !item.content_html.empty()) {
+    const std::string text = text_of_clean_html(item.content_html);
+    if (!out.empty() && !text.empty()) out += '\n';
+    return out += text;
+  }
+  if (!out.empty() && !body.empty()) out += '\n';
+  return out += body;
+}
 
 json::object to_json(const Item& item) {
   json::object out;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
@@ -39,6 +40,11 @@ struct Item {
 
   bool operator==(const Item&) const = default;
 };
+
+// What search indexes and what the encoder reads: the title, a line feed, then content_text, else the text of content_html, else the summary. The HTML
+// must be ours (sanitised: every tag closed, every & < > in text escaped): tags are dropped, not parsed. Linear.
+std::string plain_text(const Item& item);
+std::string text_of_clean_html(std::string_view html);
 
 // Members in the order of the specification, then what is unknown.
 json::object to_json(const Item& item);

@@ -22,6 +22,13 @@ TEST(Item, SaysWhichMemberIsWrong) {
   EXPECT_EQ(item_from_json(*parse_json(R"({"id":17})"))->id, "17");
 }
 
+TEST(Item, PlainTextIsTitleThenText) {
+  EXPECT_EQ(plain_text({.title = "T", .content_html = "<p>a <b>b</b>\n c</p><p>1 &lt; 2 &amp;amp; 注意</p><ul><li>x</li></ul>"}), "T\na b c\n1 < 2 &amp; 注意\nx");
+  EXPECT_EQ(plain_text({.title = "T", .content_html = "<p>x</p>", .content_text = "y"}), "T\ny");
+  EXPECT_EQ(plain_text({.summary = "s"}), "s");
+  EXPECT_EQ(text_of_clean_html("a<br>b <"), "a\nb");
+}
+
 TEST(Feed, JsonRoundTrips) {
   Feed feed;
   feed.title = "F";
