@@ -43,19 +43,20 @@ class Guard {
 
   // Findings in the order of their start; offsets are bytes of `text`, whatever view matched. Never holds a secret: spans only.
   Verdict scan(std::string_view text, std::string_view field = {}) const;
-  // Every string of the item: text, URLs, authors, tags, attachments, and what is in `extra` except what Weir put there (`_weir`). Fields are named
-  // as their JSON path: "title", "authors.0.name". This is the verdict to keep, by the item's content hash and policy_version.
+  // Every string of the item: text, URLs, authors, tags, attachments and what is in `extra`. Fields are named as their JSON path: "title",
+  // "authors.0.name". This is the verdict to keep, by the item's content hash and policy_version.
   Verdict scan(const Item& item) const;
 
   // A body on its way out. reader: only credentials in URLs are looked for and cut, so a list does not scan its items again, and an address with a
   // password cannot slip through a page that shows no item. What cannot be scanned becomes `withheld`.
   Sealed<std::string> seal(Exit exit, std::string body) const;
-  // An item on its way out, by its kept verdict (one of another policy_version is not believed: the item is scanned). block: id, dates and source
-  // stay, its text is replaced by `withheld`. This is the way by which items reach bodies; `verdict` must be of exactly this item.
+  // An item on its way out, by its kept verdict (one of another policy_version is not believed: the item is scanned). block: only dates and the
+  // numbers of `_weir` are left. This is the way by which items reach bodies; `verdict` must be of exactly this item.
   Sealed<Item> seal(Exit exit, Item item, const Verdict& verdict) const;
 
  private:
   struct Rules;
+  Verdict scan_urls(std::string_view text) const;
   std::unique_ptr<const Rules> rules_;
 };
 
