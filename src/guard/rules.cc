@@ -78,8 +78,8 @@ void match_private_key(std::string_view text, std::size_t at, std::size_t& skip,
   const std::size_t dashes = label.find("-----");
   if (dashes == std::string_view::npos || label.substr(0, dashes).find("PRIVATE KEY") == std::string_view::npos) return;
   const std::size_t body = at + begin.size() + dashes + 5;
-  std::size_t stop = text.substr(body, 16'384).find(end);
-  if (stop != std::string_view::npos) {
+  std::size_t stop = text.substr(body, 16'384).find("-----");  // nothing inside a key looks like this, so it is the END, or there is none
+  if (stop != std::string_view::npos && text.substr(body + stop).starts_with(end)) {
     stop += body + end.size();
     const std::size_t tail = text.substr(stop, 60).find("-----");
     stop = tail == std::string_view::npos ? stop : stop + tail + 5;

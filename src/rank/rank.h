@@ -60,7 +60,8 @@ class Model {
   // The model of a history, in any order. Cost: n · d² (bench/rank).
   static Model fit(std::span<const Past> history, const Options& options = {});
 
-  // One signal more, or one taken back: the same as a fit with or without it, while `order` is near the last fit's (fit again every few hundred).
+  // One signal more, or one taken back: the same model as a fit with or without it has, but that the last fit's newest signal still weighs 1 (so fit
+  // again every few hundred).
   void add(const Past& past);
   void remove(const Past& past);  // of a signal that is in
 
@@ -69,23 +70,28 @@ class Model {
   const Options& options() const { return options_; }
   std::size_t bytes() const;  // memory of the state
 
-  // The parts without causes. Unscored (no parts, value NaN) when the embedding holds NaN or Inf.
+  // The parts, without causes. A part that says nothing is left out. Unscored (no parts, value NaN) when the embedding holds NaN or Inf.
   Score score(const Candidate& candidate, Time now) const;
-  // With the past items that carry each part, the strongest first, `causes` a part at most. `history` is what the model was fitted on.
+  // With the past items that carry each part, the strongest first, `causes` a part at most. `history` is what the model was fitted on; when it is not
+  // (its causes do not sum to the part), the part comes without causes.
   Score explain(const Candidate& candidate, Time now, std::span<const Past> history, std::size_t causes = 3) const;
 
  private:
   friend struct Access;  // rank/parts.cc
-  struct Tally { double for_ = 0, all = 0; };  // Σ w·y and Σ w
-  void change(const Past& past, double sign);
-  void aim();
+  struct Tally { double for_ = 0, all = 0; int n = 0; };  // Σ w·y, Σ w, how many
+  double weight(const Past& past) const;        // |strength| · forget^(reference − order)
+  void change(const Past& past, double sign);   // sign −1 takes it back
+  void aim();                                   // toward_ and away_ from the sums
+  // How a past item enters the score of x: its weight times (like or dislike · xᵢᵀx + ridge · xᵢᵀsolved), solved = A⁻¹x.
+  void split(std::span<const double> x, std::vector<double>& solved, double& like, double& dislike, double& ridge) const;
 
   Options options_;
   int signals_ = 0;
   std::int64_t reference_ = 0;             // the order whose weight is 1
   std::vector<double> inverse_;            // A⁻¹, d × d symmetric, lower triangle packed by rows
   std::vector<double> liked_, disliked_;   // Σ w x over liked, over disliked; d
-  double liked_weight_ = 0, disliked_weight_ = 0;
+  Tally like_, dislike_;                   // of those with an embedding
+  double rocchio_ = 0, ridge_ = 0;         // what the two directions are multiplied with
   Tally all_;
   std::vector<std::pair<SourceId, Tally>> sources_;  // sorted by id
   std::vector<double> toward_, away_;      // what x is multiplied with for taste.like and taste.dislike; d
@@ -99,7 +105,7 @@ struct Ranked {
 // Best first: by score, then the newer, then the smaller id. What could not be scored comes after, as it came. Cost: 10,000 candidates ≤ 15 ms.
 std::vector<Ranked> order(const Model& model, std::span<const Candidate> candidates, Time now, std::size_t limit = SIZE_MAX);
 
-// That the parts sum to the value and no part's causes exceed what they claim, within 1e-5. Run before a score is shown.
+// That the parts sum to the value, within 1e-5. Run before a score is shown. (That the causes sum to their part is checked where they are made.)
 bool holds(const Score& score);
 
 }  // namespace weir::rank
