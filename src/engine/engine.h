@@ -80,7 +80,7 @@ struct Metric {                          // one line of /metrics
   double value = 0;
 };
 
-struct Check {                           // one line of doctor
+struct Diagnosis {                           // one line of doctor
   std::string name;                      // "disk", "model", "clock", …
   enum class State { ok, note, bad } state = State::ok;
   std::string text, remedy;
@@ -129,7 +129,7 @@ class Engine {
   // Keeping.
   Status backup(const std::filesystem::path& file);
   std::vector<Metric> metrics();
-  std::vector<Check> doctor(bool thorough);
+  std::vector<Diagnosis> doctor(bool thorough);
   json::object flow(UserId user);                 // what came in, by hour and source: the numbers behind /api/flow
 
   Events& events();

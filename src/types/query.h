@@ -41,6 +41,7 @@ struct StoredItem {
   bool read = false, starred = false;
   Item item;
   Verdict verdict;     // what guard said of it when it came in
+  std::optional<double> score;  // of a ranked list
 };
 
 struct Page {

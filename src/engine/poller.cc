@@ -1,0 +1,306 @@
+#include "engine/poller.h"
+
+#include <algorithm>
+#include <cstring>
+#include <future>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/url.h"
+#include "engine/parts.h"
+#include "ingest/discover.h"
+#include "ingest/icon.h"
+#include "ingest/schedule.h"
+
+namespace weir {
+namespace {
+
+constexpr std::size_t most_under_way = 2'000;   // sources: beyond that the next ones wait in the database
+constexpr std::size_t most_arrived_bytes = 128u << 20;  // of replies that wait for a worker
+constexpr std::size_t icons_kept = 4'096;
+
+PollOutcome poll_outcome(const store::FetchOutcome& outcome) {
+  if (outcome.health == Health::gone) return PollOutcome::gone;
+  if (outcome.health != Health::ok) return PollOutcome::failed;
+  return outcome.items.empty() ? PollOutcome::unchanged : PollOutcome::changed;
+}
+
+std::string host_of(std::string_view url) {
+  const auto parsed = parse_url(url);
+  return parsed ? parsed->host : std::string();
+}
+
+}  // namespace
+
+struct Poller::Arrived {
+  Source source;
+  Result<FetchReply> reply;
+  Done done;
+};
+
+Poller::Poller(Ground ground) : ground_(std::move(ground)), arrived_(std::make_unique<Queue<Arrived>>(2 * most_under_way)) {
+  std::memcpy(&random_, random_bytes(sizeof random_).data(), sizeof random_);
+}
+
+Result<std::unique_ptr<Poller>> Poller::open(Ground ground, const std::vector<std::string>& allow_net) {
+  const Dialer dialer = TRY(Dialer::allowing(allow_net));
+  std::unique_ptr<Poller> poller(new Poller(std::move(ground)));
+  poller->fetcher_ = TRY(CurlFetcher::open(dialer));
+  return poller;
+}
+
+Poller::~Poller() { stop(); }
+
+void Poller::stop() {
+  wake();
+  arrived_->close();  // what has arrived is still worked on
+  {
+    const std::scoped_lock lock(mutex_);
+    drained_.notify_all();
+  }
+  if (fetch_thread_.joinable()) {
+    fetch_thread_.request_stop();
+    fetch_thread_.join();
+  }
+  for (std::jthread& worker : workers_)
+    if (worker.joinable()) worker.join();
+}
+
+void Poller::wake() {
+  const std::scoped_lock lock(mutex_);
+  woken_ = true;
+  wake_.notify_all();
+}
+
+void Poller::ensure_fetching() {
+  std::call_once(fetching_, [&] {
+    fetch_thread_ = std::jthread([this](std::stop_token stop) { fetcher_->run(stop); });
+    for (int i = 0; i < 2; ++i) workers_.emplace_back([this] { work(); });
+  });
+}
+
+double Poller::chance() {  // xorshift64*: spreads polls, protects nothing
+  const std::scoped_lock lock(mutex_);
+  random_ ^= random_ >> 12;
+  random_ ^= random_ << 25;
+  random_ ^= random_ >> 27;
+  return static_cast<double>((random_ * 0x2545F4914F6CDD1Dull) >> 11) * 0x1.0p-53;
+}
+
+bool Poller::poll(const Source& source, FetchUrgency urgency, Done done) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!under_way_.insert(source.id).second) return false;
+  }
+  ensure_fetching();
+  FetchRequest request{.url = source.url, .etag = source.etag, .last_modified = source.last_modified, .purpose = FetchPurpose::feed, .urgency = urgency};
+  fetcher_->fetch(std::move(request), [this, source, done = std::move(done)](Result<FetchReply> reply) mutable {
+    const SourceId id = source.id;
+    {
+      // While the workers are far behind the fetcher waits here and reads no further: that bounds what is held in memory.
+      std::unique_lock lock(mutex_);
+      drained_.wait(lock, [&] { return arrived_bytes_ < most_arrived_bytes || arrived_->closed(); });
+      arrived_bytes_ += reply ? reply->body.size() : 0;
+    }
+    if (!arrived_->push({std::move(source), std::move(reply), std::move(done)})) {
+      const std::scoped_lock lock(mutex_);
+      under_way_.erase(id);
+    }
+  });
+  return true;
+}
+
+Result<FetchReply> Poller::fetch_now(FetchRequest request) {
+  ensure_fetching();
+  request.urgency = FetchUrgency::interactive;
+  std::promise<Result<FetchReply>> promise;
+  auto answer = promise.get_future();
+  fetcher_->fetch(std::move(request), [&promise](Result<FetchReply> reply) { promise.set_value(std::move(reply)); });
+  return answer.get();
+}
+
+void Poller::work() {
+  while (auto arrived = arrived_->pop()) {
+    {
+      const std::scoped_lock lock(mutex_);
+      arrived_bytes_ -= arrived->reply ? arrived->reply->body.size() : 0;
+      drained_.notify_all();
+    }
+    digest(std::move(*arrived));
+  }
+}
+
+store::FetchOutcome Poller::outcome(const Arrived& arrived, std::vector<std::string>& icons) {
+  const Source& source = arrived.source;
+  const Time now = ground_.clock.now();
+  store::FetchOutcome out{.source = source.id, .now = now};
+  PollHistory history;
+  std::vector<Time> published;
+  const auto failed = [&](Health health, std::string why) {
+    out.health = health;
+    out.fetched = false;
+    out.failures = source.failures + 1;
+    out.error = safe(ground_.guard, why);
+  };
+
+  if (!arrived.reply) {
+    failed(Health::failing, arrived.reply.error().text());
+  } else {
+    const FetchReply& reply = *arrived.reply;
+    history.max_age = reply.max_age;
+    history.retry_after = reply.retry_after;
+    if (reply.status == 304) {
+      // Nothing new: validators stay as they are.
+    } else if (reply.status == 410) {
+      failed(Health::gone, "the server says that this feed is gone for good (410)");
+    } else if (reply.status < 200 || reply.status > 299) {
+      failed(Health::failing, "the server answered " + std::to_string(reply.status));
+    } else {
+      Result<Feed> feed = parse_feed_in(ground_.sandbox, reply.body, {.base_url = reply.url, .content_type = reply.content_type});
+      if (feed && (feed->format == "html" || feed->format == "opml"))
+        feed = fail(Code::not_a_feed, feed->format == "html" ? "the address answers with a web page now, not a feed" : "the address answers with a list of feeds, not a feed");
+      if (!feed) {
+        const bool killed = feed.error().code == Code::crashed || feed.error().code == Code::timeout;
+        failed(killed ? Health::quarantined : Health::failing, feed.error().text());
+        if (killed) history.retry_after = std::chrono::hours(24);
+      } else {
+        for (const Item& item : feed->items)
+          if (item.date_published) published.push_back(*item.date_published);
+        if (!feed->title.empty()) out.title = feed->title;
+        if (!feed->home_page_url.empty()) out.home_page_url = feed->home_page_url;
+        if (!feed->description.empty()) out.description = feed->description;
+        if (!feed->language.empty()) out.language = feed->language;
+        if (!feed->icon.empty()) icons.push_back(feed->icon);
+        out.etag = reply.etag;
+        out.last_modified = reply.last_modified;
+        out.url = reply.moved_to;
+        out.items = guarded(ground_.guard, std::move(feed->items));
+        history.ttl = feed->ttl;
+        history.skip_hours = feed->skip_hours;
+        history.skip_days = feed->skip_days;
+      }
+    }
+  }
+  history.outcome = poll_outcome(out);
+  history.failures = out.failures;
+  history.published = published;
+  if (source.fetched_at && source.next_at && *source.next_at > *source.fetched_at) history.previous = *source.next_at - *source.fetched_at;
+  out.next_at = next_poll(history, now, chance());
+  return out;
+}
+
+void Poller::digest(Arrived arrived) {
+  const SourceId id = arrived.source.id;
+  // A fetch that was cut off by our own stopping says nothing about the source.
+  if (!arrived.reply && arrived.reply.error().code == Code::unavailable) {
+    {
+      const std::scoped_lock lock(mutex_);
+      under_way_.erase(id);
+    }
+    if (arrived.done) arrived.done(std::unexpected(arrived.reply.error()));
+    return;
+  }
+  std::vector<std::string> icons;
+  auto result = std::make_shared<const store::FetchOutcome>(outcome(arrived, icons));
+  auto stored = std::make_shared<store::FetchResult>();
+  auto rest = std::make_shared<Arrived>(std::move(arrived));
+  committing_.acquire();  // so many commits may be waiting; workers go on with the next document meanwhile
+  ground_.store.submit(
+      [result, stored](store::Writer& writer) -> Status {
+        *stored = TRY(writer.commit_fetch(*result));
+        return {};
+      },
+      [this, result, stored, rest, icons = std::move(icons)](const Status& committed) {
+        committing_.release();
+        finish(*rest, *result, committed, *stored, icons);
+      });
+}
+
+void Poller::finish(Arrived& arrived, const store::FetchOutcome& result, const Status& committed, const store::FetchResult& stored, const std::vector<std::string>& icons) {
+  const SourceId id = arrived.source.id;
+  {
+    const std::scoped_lock lock(mutex_);
+    under_way_.erase(id);
+  }
+  if (!committed) log_error("poll", "source {}: not stored: {}", id.value, to_string(committed.error().code));
+  else ground_.stored(id, stored);
+  if (result.health != arrived.source.health) ground_.changed_health(id, result.health);
+  if (committed && result.fetched && arrived.source.icon_type.empty() && !arrived.source.fetched_at) {
+    arrived.source.home_page_url = result.home_page_url.value_or(arrived.source.home_page_url);
+    fetch_icon(arrived.source, icons);
+  }
+  if (!arrived.done) return;
+  if (!committed) arrived.done(std::unexpected(committed.error()));
+  else if (result.health != Health::ok) arrived.done(fail(Code::unavailable, result.error, without_credentials(arrived.source.url)));
+  else arrived.done(stored);
+}
+
+void Poller::fetch_icon(const Source& source, const std::vector<std::string>& candidates) {
+  const std::string page = source.home_page_url.empty() ? source.url : source.home_page_url;
+  const std::string url = candidates.empty() ? default_icon(page) : candidates.front();
+  if (url.empty()) return;
+  // One look at a host's default icon serves all of its feeds.
+  const std::string key = candidates.empty() ? host_of(url) : url;
+  const auto keep = [this, id = source.id](const IconOf& icon) {
+    ground_.store.submit([id, icon](store::Writer& writer) { return writer.set_icon(id, icon.type, icon.bytes); }, [](Status) {});
+  };
+  {
+    const std::scoped_lock lock(mutex_);
+    if (const auto found = icons_.find(key); found != icons_.end()) {
+      if (found->second) keep(*found->second);
+      return;
+    }
+    if (icons_.size() >= icons_kept) icons_.clear();
+    icons_[key] = nullptr;
+  }
+  fetcher_->fetch({.url = url, .purpose = FetchPurpose::icon, .limit = 256u << 10}, [this, key, keep](Result<FetchReply> reply) {
+    if (!reply || reply->status != 200) return;
+    const auto type = image_type(reply->body);
+    if (!type) return;
+    const auto icon = std::make_shared<const IconOf>(IconOf{std::string(*type), std::move(reply->body)});
+    const std::scoped_lock lock(mutex_);
+    icons_[key] = icon;
+    keep(*icon);
+  });
+}
+
+void Poller::run(std::stop_token stop) {
+  const Time started = ground_.clock.now();
+  // Each overdue source gets one moment in the first minutes after a start, always the same one for the same start.
+  const auto released = [&](const Source& source) {
+    if (!source.next_at || *source.next_at >= started) return started;
+    const double place = static_cast<double>(xxh3({reinterpret_cast<const char*>(&source.id.value), sizeof source.id.value}, static_cast<std::uint64_t>(to_micros(started))) >> 11) * 0x1.0p-53;
+    return spread(*source.next_at, started, place);
+  };
+  while (!stop.stop_requested()) {
+    const Time now = ground_.clock.now();
+    const std::size_t busy = under_way();
+    std::size_t held_back = 0;
+    if (busy < most_under_way) {
+      const auto due = ground_.store.reader()->due(now, most_under_way);
+      if (!due) log_error("poll", "cannot read what is due: {}", to_string(due.error().code));
+      else
+        for (const Source& source : *due) {
+          if (stop.stop_requested()) break;
+          if (released(source) > now) ++held_back;
+          else poll(source, FetchUrgency::poll, {});
+        }
+    }
+    auto wait = std::chrono::milliseconds(busy || held_back ? 1'000 : 30'000);
+    if (!busy && !held_back)
+      if (const auto next = ground_.store.reader()->next_due(); next && *next)
+        wait = std::clamp(std::chrono::duration_cast<std::chrono::milliseconds>(**next - now), std::chrono::milliseconds(200), wait);
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, stop, wait, [&] { return woken_; });
+    woken_ = false;
+  }
+}
+
+FetchCounters Poller::counters() const { return fetcher_->counters(); }
+
+std::size_t Poller::under_way() const {
+  const std::scoped_lock lock(mutex_);
+  return under_way_.size();
+}
+
+}  // namespace weir
