@@ -326,7 +326,7 @@ class Writer {
   // Absolute and of a scheme that is allowed, or empty.
   std::string address(std::string_view text, bool mail) const {
     text = trim(text);
-    if (text.size() > max_url || (text.size() > 5 && equal_ignoring_case(text.substr(0, 5), "data:"))) return {};
+    if (text.empty() || text.size() > max_url || (text.size() > 5 && equal_ignoring_case(text.substr(0, 5), "data:"))) return {};
     std::string out = resolve(text, base_);
     if (out.starts_with("https://") || out.starts_with("http://") || (mail && out.starts_with("mailto:"))) return out;
     return {};

@@ -82,7 +82,7 @@ lxb_html_document_t* Tree::parse(std::string_view html, Start start, Watcher wat
 
   lxb_dom_document_t* const dom = lxb_dom_interface_document(document_);
   dom->compat_mode = LXB_DOM_DOCUMENT_CMODE_NO_QUIRKS;
-  dom->scripting = false;
+  dom->scripting = start == Start::body;  // then <noscript> ends at its end tag, whatever stands in it: it goes as a whole
   dom->options = LXB_DOM_DOCUMENT_OPT_WO_EVENTS;
   if (start == Start::body) going = going && feed("<!DOCTYPE html><body>");
   for (; going && !html.empty(); html.remove_prefix(std::min(step, html.size()))) going = feed(html.substr(0, step));
