@@ -250,7 +250,8 @@ void match_query(std::string_view text, std::size_t at, std::size_t& skip, std::
     if (equals < stop && equals - begin <= 32) {
       const std::string key = to_lower_ascii(url.substr(begin, equals - begin));
       const std::string_view value = url.substr(equals + 1, stop - equals - 1);
-      if ((std::ranges::find(password_keys, key) != std::end(password_keys) && value.size() >= 4) ||
+      const bool cut_before = value == "[redacted]";
+      if ((std::ranges::find(password_keys, key) != std::end(password_keys) && value.size() >= 4 && !cut_before) ||
           (std::ranges::find(token_keys, key) != std::end(token_keys) && looks_like_a_key(value)))
         found.push_back({equals + 1, stop});
     }
