@@ -35,9 +35,8 @@ using std::chrono::seconds;
 constexpr std::size_t kErrorBody = 64u << 10;     // read of a reply that is no 2xx, so that its connection can serve again; more than that closes it
 constexpr std::uint64_t kRatioFrom = 1u << 20;    // bytes after decompression from which the ratio is held against a reply
 constexpr std::uint64_t kRatio = 100;
-constexpr std::uint64_t kReadBuffer = 16u << 10;  // libcurl counts the bytes of a chunked read after it has handed them on
+constexpr std::uint64_t kReadBuffer = 16u << 10;  // libcurl's; it counts the bytes of a chunked read after it has handed them on
 constexpr auto kTick = milliseconds(250);         // how late a limit on time may be noticed
-constexpr auto kSlowFrom = seconds(10);           // after the first byte
 constexpr auto kDescriptorPause = seconds(1);
 constexpr std::size_t kSpareHandles = 32;
 
@@ -343,7 +342,6 @@ struct CurlFetcher::State {
     set(CURLOPT_NOSIGNAL, 1L);
     set(CURLOPT_QUICK_EXIT, 1L);        // never wait for a resolver's thread: a name server that hangs would hold up everybody
     set(CURLOPT_DNS_CACHE_TIMEOUT, 300L);
-    set(CURLOPT_BUFFERSIZE, static_cast<long>(kReadBuffer));
     set(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(job.request.limit));
     set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::chrono::ceil<milliseconds>(options.connect).count()));
     const auto left = std::chrono::ceil<milliseconds>(job.deadline - now).count() + 1000;  // on_tick is first; this is the second net
@@ -608,7 +606,7 @@ struct CurlFetcher::State {
     if (asked.count() == 0) return std::nullopt;  // not connected yet: CURLOPT_CONNECTTIMEOUT_MS
     if (answered.count() == 0) return age - asked > options.first_byte ? std::optional(fmt::format("no answer within {}", seconds_text(options.first_byte))) : std::nullopt;
     const double flowing = std::chrono::duration<double>(age - answered).count();
-    const bool slow = age - answered > kSlowFrom && static_cast<double>(wire_body(job) + job.hop.header_bytes) < options.slowest * flowing;
+    const bool slow = age - answered > options.slow_from && static_cast<double>(wire_body(job) + job.hop.header_bytes) < options.slowest * flowing;
     return slow ? std::optional(fmt::format("slower than {} bytes a second", options.slowest)) : std::nullopt;
   }
 

@@ -72,7 +72,8 @@ struct FetchOptions {
   unsigned redirects = 5;
   std::size_t header_bytes = 64u << 10;
   Duration connect = std::chrono::seconds(10), first_byte = std::chrono::seconds(15);
-  std::uint32_t slowest = 1000;          // bytes a second on average, held against a reply from 10 s after its first byte
+  std::uint32_t slowest = 1000;          // bytes a second on average, held against a reply from `slow_from` after its first byte
+  Duration slow_from = std::chrono::seconds(10);
   std::size_t bodies = 256u << 20;       // bytes held by unfinished replies together; at a quarter nothing new starts, at the whole one fails
   std::string ca_file;                   // certificates to trust instead of the system's; for tests
 };
