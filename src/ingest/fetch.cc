@@ -264,6 +264,14 @@ struct CurlFetcher::State {
     return true;
   }
 
+  // Is there a next request for this connection? One that stays open for nobody would take up a place at its server, and one at its address here: other
+  // names that wait in line for the address come first.
+  bool somebody_will_use(const Job& job) const {
+    for (const NetAddress& address : job.hop.addresses)
+      if (const auto line = lines.find(address); line != lines.end() && !line->second.hosts.empty()) return false;
+    return is_redirect(job.hop.headers.status) || !job.host->first.empty() || !job.host->later.empty();
+  }
+
   void release(Job& job) {
     for (const NetAddress& address : job.hop.addresses) {
       const auto at = lines.find(address);
@@ -346,8 +354,6 @@ struct CurlFetcher::State {
     set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::chrono::ceil<milliseconds>(options.connect).count()));
     const auto left = std::chrono::ceil<milliseconds>(job.deadline - now).count() + 1000;  // on_tick is first; this is the second net
     set(CURLOPT_TIMEOUT_MS, static_cast<long>(std::max<std::int64_t>(left, 1)));
-    // A connection stays open only for somebody who waits for it: an idle one helps nobody, and its server keeps it too.
-    set(CURLOPT_FORBID_REUSE, job.host->first.empty() && job.host->later.empty() ? 1L : 0L);
     if (!options.ca_file.empty()) set(CURLOPT_CAINFO, options.ca_file.c_str());
   }
 
@@ -390,7 +396,7 @@ struct CurlFetcher::State {
       hop.error = Error{Code::malformed, "the body is compressed more than once", {}, {}};
       return 0;
     }
-    if (is_redirect(hop.headers.status)) curl_easy_setopt(hop.easy, CURLOPT_FORBID_REUSE, 0L);  // most of these lead to the same host
+    curl_easy_setopt(hop.easy, CURLOPT_FORBID_REUSE, job.state->somebody_will_use(job) ? 0L : 1L);
     return line.size();
   }
 
