@@ -53,6 +53,7 @@ export const api = {
   addSource: (source) => call('POST', '/api/sources', source),
   editSource: (id, edit) => call('PATCH', `/api/sources/${id}`, edit),
   removeSource: (id) => call('DELETE', `/api/sources/${id}`),
+  refresh: () => call('POST', '/api/refresh'),
   refreshSource: (id) => call('POST', `/api/sources/${id}/refresh`),
   importOpml: (text) => call('POST', '/api/import', text),
 
@@ -68,6 +69,7 @@ export const api = {
   removeToken: (id) => call('DELETE', `/api/tokens/${id}`),
   users: async () => list(await call('GET', '/api/users'), 'users'),
   newUser: (user) => call('POST', '/api/users', user),
+  userLink: (id) => call('POST', `/api/users/${id}/link`),
   removeUser: (id) => call('DELETE', `/api/users/${id}`),
   doctor: async () => list(await call('GET', '/api/doctor'), 'checks'),
 

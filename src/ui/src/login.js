@@ -1,4 +1,4 @@
-// The sign-in page: name and password, or a one-time link whose code stands in the address (as #code or ?link=code). After it, always the reader itself.
+// The sign-in page, which works as a plain form too. After it, always the reader itself. (A one-time link has its own page, made by the server.)
 import { api } from './api.js';
 import { t } from './i18n.svelte.js';
 import { useRemembered } from './look.js';
@@ -9,27 +9,15 @@ for (const node of document.querySelectorAll('[data-t]')) node.textContent = t(n
 const form = document.getElementById('sign-in');
 const problem = document.getElementById('problem');
 
-async function signIn(proof) {
+form.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  problem.textContent = '';
   try {
-    await api.signIn(proof);
+    await api.signIn({ user: form.user.value, password: form.password.value });
     location.replace('/');
   } catch (error) {
     if (error.status === 0) problem.textContent = t('error_offline');
     else if (error.status === 429 || error.status === 503) problem.textContent = t('login_wait');
-    else if (proof.link) {
-      problem.textContent = `${t('login_link_wrong')} weir user link`;
-    } else problem.textContent = t('login_wrong');
+    else problem.textContent = t('login_wrong');
   }
-}
-
-form.addEventListener('submit', (event) => {
-  event.preventDefault();
-  signIn({ user: form.user.value, password: form.password.value });
 });
-
-const link = new URLSearchParams(location.search).get('link') ?? location.hash.replace(/^#(link=)?/, '');
-if (link) {
-  history.replaceState(null, '', '/login');   // the code does not stay in the address
-  problem.textContent = t('login_link');
-  signIn({ link });
-}

@@ -68,11 +68,12 @@ class Reader {
   dialog = $state('');           // 'help', 'add', 'edit', 'mark'
   sidebar = $state(true);
   pane = $state('list');         // what a narrow window shows: sources, list, article
-  progress = $state.raw(null);   // {done, of} of the encoder
+  progress = $state.raw(null);   // {encoded, queued} of the encoder
 
   #turn = 0;                     // answers to an older question are dropped
   #opened = null;                // {row, at, finished} of the article on show
   #toastTimer = 0;
+  #markedAt = 0;                 // when we last changed something
   #byId = new SvelteMap();
 
   folders = $derived.by(() => {
@@ -117,7 +118,7 @@ class Reader {
   async set(changes) {
     const before = $state.snapshot(this.settings);
     this.useSettings({ ...before, ...changes });
-    await this.try(() => api.saveSettings(changes), () => this.useSettings(before));
+    await this.try(() => api.saveSettings($state.snapshot(this.settings)), () => this.useSettings(before));
   }
 
   // ── where we are ──
@@ -277,6 +278,7 @@ class Reader {
   }
 
   async #signal(row, kind, more = {}) {
+    this.#markedAt = Date.now();
     const id = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('');
     const at = new Date().toISOString();
     return api.signal({ id, item: row.id, kind, at, ...more }).then(
@@ -290,6 +292,7 @@ class Reader {
 
   // ── marks ──
   async markRow(row, patch) {
+    this.#markedAt = Date.now();
     const before = { read: row.read, starred: row.starred };
     this.#apply(row, patch);
     await this.try(() => api.mark(row.id, patch), () => this.#apply(row, before));
@@ -314,6 +317,7 @@ class Reader {
 
   // Marks what has arrived so far in the view's source, folder, or everywhere. Shown at once; a refusal brings the marks back.
   async markAll() {
+    this.#markedAt = Date.now();
     const { source, folder } = this.view;
     const before = new Date().toISOString();
     const reach = this.sources.filter((one) => (source ? one.id === source : folder ? one.folder === folder : true));
@@ -323,7 +327,7 @@ class Reader {
     for (const row of rows) row.read = true;
     await this.try(async () => {
       const answer = await api.markRead({ ...(source ? { source } : folder ? { folder } : { all: true }), before });
-      this.say(t('marked', { n: answer?.marked ?? answer?.read ?? rows.length }));
+      this.say(t('marked', { n: answer.marked }));
       this.loadSources();
     }, () => {
       reach.forEach((one, at) => (one.unread = counts[at]));
@@ -334,8 +338,7 @@ class Reader {
   // ── sources ──
   async loadSources() {
     try {
-      const sources = await api.sources();
-      this.sources = sources.map((source) => ({ ...source, name: source.title || source.feed_title || source.url || String(source.id) }));
+      this.sources = (await api.sources()).map((source) => ({ ...source, name: source.title || String(source.id) }));
       this.#byId.clear();
       for (const source of this.sources) this.#byId.set(source.id, source);
     } catch (error) {
@@ -345,9 +348,9 @@ class Reader {
 
   async refresh() {
     const { source, folder } = this.view;
-    const reach = this.sources.filter((one) => one.kind !== 'push' && (source ? one.id === source : folder ? one.folder === folder : true));
-    this.say(t('refreshing'));
-    await this.try(() => Promise.all(reach.slice(0, 200).map((one) => api.refreshSource(one.id))));
+    const reach = this.sources.filter((one) => one.kind !== 'push' && (source ? one.id === source : one.folder === folder));
+    const asked = await this.try(() => (source || folder ? Promise.all(reach.map((one) => api.refreshSource(one.id))) : api.refresh()));
+    if (asked) this.say(t('refreshing'));
     await this.load();
   }
 
@@ -365,21 +368,25 @@ class Reader {
       const data = json(event.data);
       const source = data.source ?? 0;
       const here = !this.view.source && !this.view.folder ? true : this.view.source ? source === this.view.source : this.sourceNamed(source)?.folder === this.view.folder;
-      if (here && this.view.state !== 'starred' && !this.view.q) this.fresh += data.new ?? data.count ?? data.ids?.length ?? data.items?.length ?? 1;
+      if (here && this.view.state !== 'starred' && !this.view.q) this.fresh += data.stored ?? 0;
       soon();
     });
     events.addEventListener('marks', (event) => {
       const data = json(event.data);
-      for (const row of this.rows)
-        if (data.ids?.includes(row.id) || data.item === row.id) {
-          if (typeof data.read === 'boolean') row.read = data.read;
-          if (typeof data.starred === 'boolean') row.starred = data.starred;
-        }
+      if (Date.now() - this.#markedAt < 5000) return;   // our own: shown already
+      this.#look(data.item);
       soon();
     });
     events.addEventListener('source', soon);
-    events.addEventListener('missed', () => this.load().then(soon));
+    events.addEventListener('reload', () => this.load().then(soon));   // more happened than the server remembers
     events.addEventListener('progress', (event) => (this.progress = json(event.data)));
+  }
+
+  // What another window did to an item that is shown here.
+  async #look(id) {
+    const row = this.rows.find((row) => row.id === id) ?? (this.open?.id === id ? this.open : null);
+    const item = row && (await api.item(id).catch(() => null));
+    if (item) Object.assign(row, { read: item._weir.read, starred: item._weir.starred });
   }
 
   // ── saying things ──
