@@ -56,9 +56,14 @@ class Parser {
     const lxb_url_t* parse(std::string_view text, const lxb_url_t* against) const {
       lxb_url_parser_clean(parser);
       lexbor_mraw_clean(parser->mraw);
-      if (is_valid_utf8(text)) return lxb_url_parse(parser, against, bytes(text), text.size());
-      const std::string repaired = repair_utf8(text);
-      return lxb_url_parse(parser, against, bytes(repaired), repaired.size());
+      std::string repaired;
+      if (!is_valid_utf8(text)) text = repaired = repair_utf8(text);
+      lxb_url_t* const url = lxb_url_parse(parser, against, bytes(text), text.size());
+      // lexbor leaves capitals in a percent-encoded host with empty labels ("mAb%2e%2e").
+      if (url != nullptr && url->host.type == LXB_URL_HOST_TYPE_DOMAIN)
+        for (std::size_t i = 0; i < url->host.u.domain.length; ++i)
+          if (lxb_char_t& c = url->host.u.domain.data[i]; c >= 'A' && c <= 'Z') c = static_cast<lxb_char_t>(c + 32);
+      return url;
     }
   };
   Side scratch_, base_;
