@@ -36,7 +36,7 @@ struct Proof {
   Credential credential;
 };
 
-// Why nobody got in: the error, and for how long to stay away when that is known (429, 503).
+// Why nobody got in: unauthorised, refused (too many tries: stay away for `wait`) or unavailable (busy: try again after `wait`).
 struct Refusal {
   Error error;
   std::chrono::seconds wait{0};
@@ -71,8 +71,6 @@ class Accounts {
   Result<std::vector<Token>> tokens(UserId user);
   Status remove_token(UserId user, std::int64_t id);
   Result<Proof> token(std::string_view text);                   // unauthorised
-  // Name and password, or name and a token in its place: Basic auth and ClientLogin.
-  std::expected<Proof, Refusal> basic(std::string_view name, std::string_view password, std::string_view address);
 
   // DIR/weir.sock and this process: the operator. not_found when there is no user.
   Result<Proof> local();
