@@ -50,6 +50,9 @@ Result<std::vector<Item>> items_from_body(std::string_view body, std::size_t lim
 // A body that is one JSON object. Errors: malformed.
 Result<json::object> object_from_body(std::string_view body);
 
+// Does an Accept-Encoding header allow this coding? "br;q=0" does not.
+bool accepts_encoding(std::string_view header, std::string_view coding);
+
 std::string escape_html(std::string_view text);
 
 }  // namespace weir::http

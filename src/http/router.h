@@ -1,9 +1,11 @@
 // One table of routes, and the one way through it. Order of the checks: who are you (401), where does it go (404), with this method (405), may you
 // (403), from our own page (403), how big (413); only then is the body read and the handler called. Never a redirect.
 //
-// Threads: immutable after construction, any thread may call. Borrows Engine and Accounts.
+// Threads: all calls from any thread. Borrows Engine and Accounts.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -44,8 +46,8 @@ enum class Owner {
   user,    // {id}: a user; for the operator
 };
 
-// Where the handler runs: fast ones never wait for a network; hash ones run argon2id.
-enum class Lane { fast, slow, hash };
+// Where the handler runs: fast ones read and write the store; ingest ones wait for a parser child; slow ones for a network or a disk; hash ones run argon2id.
+enum class Lane { fast, ingest, slow, hash };
 
 struct Route;
 struct RouterOptions {
@@ -103,12 +105,21 @@ class Router {
   // An error that the server itself found: 400, 408, 413, 431, 503. For `retry_after` seconds > 0 a Retry-After header.
   Response refuse(int status, std::string_view code, std::string_view message, int retry_after = 0) const;
 
+  // The answer to an error of a handler or of the store.
+  Response fail_with(const Error& error) const;
+  // How many answers there were with status 1xx … 5xx.
+  std::array<std::uint64_t, 5> answered() const;
+
   const RouterOptions& options() const { return options_; }
+  Accounts& accounts() const { return accounts_; }
 
  private:
+  void count(int status) const { answered_[static_cast<std::size_t>(status / 100 - 1)].fetch_add(1, std::memory_order_relaxed); }
+
   Engine& engine_;
   Accounts& accounts_;
   RouterOptions options_;
+  mutable std::array<std::atomic<std::uint64_t>, 5> answered_{};
 };
 
 }  // namespace weir::http

@@ -1,0 +1,104 @@
+// /api/openapi.json from the route table: OpenAPI 3.1.
+#include <algorithm>
+
+#include "base/text.h"
+#include "http/handlers.h"
+
+namespace weir::http {
+namespace {
+
+json::object schema(std::string_view type) {
+  if (type == "items") return {{"type", "array"}, {"items", {{"type", "object"}}}};
+  return {{"type", type}};
+}
+
+struct Field {
+  std::string name;
+  std::string_view type;
+  bool required;
+};
+
+std::vector<Field> fields(std::string_view accepts) {
+  std::vector<Field> out;
+  for (const std::string_view one : split(accepts, ' ')) {
+    const auto colon = one.find(':');
+    if (colon == std::string_view::npos) continue;
+    const bool optional = one.substr(0, colon).ends_with('?');
+    out.push_back({std::string(one.substr(0, colon - (optional ? 1 : 0))), one.substr(colon + 1), !optional});
+  }
+  return out;
+}
+
+json::array parameters(const Route& route) {
+  json::array out;
+  for (const std::string_view part : split(route.path, '/')) {
+    if (part.empty() || part[0] != '{') continue;
+    const std::string_view name = part.substr(1, part.size() - 2);
+    out.push_back(json::object{{"name", name}, {"in", "path"}, {"required", true}, {"schema", schema(name == "rest" ? "string" : "integer")}});
+  }
+  if (route.body == 0)
+    for (const Field& field : fields(route.accepts)) out.push_back(json::object{{"name", field.name}, {"in", "query"}, {"schema", schema(field.type)}});
+  return out;
+}
+
+json::object body_of(const Route& route) {
+  json::object properties;
+  json::array required;
+  for (const Field& field : fields(route.accepts)) {
+    if (field.type == "items") return {{"required", true}, {"content", {{"application/json", {{"schema", schema("items")}}}, {"application/x-ndjson", json::object{}}}}};
+    properties[field.name] = schema(field.type);
+    if (field.required) required.push_back(json::value(field.name));
+  }
+  json::object object{{"type", "object"}, {"properties", std::move(properties)}};
+  if (!required.empty()) object["required"] = std::move(required);
+  return {{"content", {{"application/json", {{"schema", std::move(object)}}}}}};
+}
+
+json::array security(Access access) {
+  if (access == Access::open) return {};
+  if (access == Access::local) return {json::object{{"socket", json::array{}}}};
+  return {json::object{{"token", json::array{}}}, json::object{{"session", json::array{}}}};
+}
+
+std::string_view rule(Access access) {
+  switch (access) {
+    case Access::open: return "open";
+    case Access::read: return "read";
+    case Access::write: return "write";
+    case Access::push: return "push";
+    case Access::operator_: return "operator";
+    case Access::local: return "local";
+    case Access::unset: break;
+  }
+  return "unset";
+}
+
+}  // namespace
+
+json::object openapi_document() {
+  json::object paths;
+  for (const Route& route : routes()) {
+    json::object operation{{"summary", route.says}, {"security", security(route.access)}, {"x-access", rule(route.access)}};
+    if (json::array all = parameters(route); !all.empty()) operation["parameters"] = std::move(all);
+    if (route.body != 0 && !route.accepts.empty()) operation["requestBody"] = body_of(route);
+    operation["responses"] = json::object{{"2XX", {{"description", "done"}}}, {"default", {{"$ref", "#/components/responses/Error"}}}};
+    json::value& path = paths[std::string(route.path)];
+    if (!path.is_object()) path = json::object{};
+    path.get_object()[to_lower_ascii(to_string(route.method))] = std::move(operation);
+  }
+  const json::object error{{"type", "object"}, {"properties", {{"error", {{"type", "object"}, {"required", {"code", "message"}},
+      {"properties", {{"code", schema("string")}, {"message", schema("string")}, {"where", schema("string")}}}}}}}};
+  return {
+      {"openapi", "3.1.0"},
+      {"info", {{"title", "Weir"}, {"version", "1"}, {"description", "Items are JSON Feed 1.1 items; _weir.id is the id that paths and signals use."}}},
+      {"paths", std::move(paths)},
+      {"components", {
+          {"securitySchemes", {
+              {"token", {{"type", "http"}, {"scheme", "bearer"}}},
+              {"session", {{"type", "apiKey"}, {"in", "cookie"}, {"name", "weir"}}},
+              {"socket", {{"type", "apiKey"}, {"in", "header"}, {"name", "weir.sock"}, {"description", "only by the unix socket in the data folder"}}}}},
+          {"responses", {{"Error", {{"description", "what went wrong"}, {"content", {{"application/json", {{"schema", error}}}}}}}}}}},
+  };
+}
+
+}  // namespace weir::http
