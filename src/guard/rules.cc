@@ -246,7 +246,7 @@ void match_query(std::string_view text, std::size_t at, std::size_t& skip, std::
     ++begin;
     if (url.substr(begin).starts_with("amp;")) begin += 4;  // "&amp;" as HTML writes it
     const std::size_t stop = std::min(url.find_first_of("?&;#", begin), end);
-    const std::size_t equals = std::min(url.find('=', begin), stop);
+    const std::size_t equals = begin + std::min(url.substr(begin, stop - begin).find('='), stop - begin);
     if (equals < stop && equals - begin <= 32) {
       const std::string key = to_lower_ascii(url.substr(begin, equals - begin));
       const std::string_view value = url.substr(equals + 1, stop - equals - 1);
