@@ -106,7 +106,7 @@ Verdict Guard::scan(std::string_view text, std::string_view field) const {
   Verdict verdict;
   const auto add = [&](const Found& one, Span span, std::string_view view) {
     for (const Finding& other : verdict.findings)  // a view that sees again what an earlier one saw
-      if (view != "plain" && other.kind == one.rule->kind && other.start < span.end && span.start < other.end) return;
+      if (view != "plain" && other.start < span.end && span.start < other.end && other.kind == one.rule->kind) return;
     verdict.findings.push_back({std::string(one.rule->kind), std::string(one.rule->name), std::string(field), span.start, span.end, std::string(view), Action::redact});
   };
   const auto search = [&]() -> bool {
@@ -114,18 +114,18 @@ Verdict Guard::scan(std::string_view text, std::string_view field) const {
     std::vector<Found> found;
     if (!rules_->search(text, found)) return false;
     for (const Found& one : found) add(one, one.span, "plain");
-    Reading now, before;
-    bool read = false;
-    for (const View& view : views()) {
-      if (!view.read(read ? std::string_view(before.text) : text, now)) continue;
-      if (read)
-        for (std::uint32_t& at : now.origin) at = before.origin[at];
-      found.clear();
-      if (!rules_->search(now.text, found) || found.size() + verdict.findings.size() > max_findings) return false;
-      for (const Found& one : found) add(one, {now.origin[one.span.start], now.origin[one.span.end]}, view.name);
-      std::swap(now, before);
-      read = true;
-    }
+    std::vector<Reading> made;
+    for (const View& view : views())
+      for (std::size_t i = 0, n = made.size(); i <= n; ++i) {  // the text, then what the views before made
+        Reading now;
+        if (!view.read(i == 0 ? text : std::string_view(made[i - 1].text), now)) continue;
+        if (i > 0)
+          for (std::uint32_t& at : now.origin) at = made[i - 1].origin[at];
+        found.clear();
+        if (!rules_->search(now.text, found) || found.size() + verdict.findings.size() > max_findings) return false;
+        for (const Found& one : found) add(one, {now.origin[one.span.start], now.origin[one.span.end]}, view.name);
+        made.push_back(std::move(now));
+      }
     return true;
   };
   if (!search()) verdict.findings = {block(text.size() > max_text ? "too_large" : "too_many_findings", field, text.size())};

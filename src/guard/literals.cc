@@ -19,6 +19,7 @@ Literals::Literals(std::span<const std::string_view> literals, std::span<const s
   std::vector<Node> nodes(1, Node{std::vector<int>(classes_, -1), 0, {}});
   for (std::size_t i = 0; i < literals.size(); ++i) {
     CHECK(!literals[i].empty());
+    longest_ = std::max(longest_, literals[i].size());
     int at = 0;
     for (const char c : literals[i]) {
       const auto by = class_[static_cast<unsigned char>(c)];
@@ -63,6 +64,29 @@ Literals::Literals(std::span<const std::string_view> literals, std::span<const s
   next_.resize(nodes.size() * classes_);
   for (std::size_t i = 0; i < nodes.size(); ++i)
     for (std::size_t by = 0; by < classes_; ++by) next_[number[i] * classes_ + by] = static_cast<std::uint16_t>(number[nodes[i].next[by]] * classes_);
+}
+
+void Literals::run(std::string_view text, std::size_t begin, std::size_t end, std::vector<Ending> (&endings)[streams]) const {
+  const std::uint16_t* next = next_.data();
+  const std::size_t part = (end - begin + streams - 1) / streams;
+  std::size_t first[streams], from[streams], stop[streams];  // hits count from `first`; before it the automaton only gets into its state
+  std::uint16_t state[streams] = {};
+  std::size_t common = end - begin;
+  for (std::size_t k = 0; k < streams; ++k) {
+    first[k] = std::min(begin + k * part, end);
+    stop[k] = std::min(first[k] + part, end);
+    from[k] = first[k] - std::min(first[k], longest_ - 1);
+    common = std::min(common, stop[k] - from[k]);
+  }
+  const auto step = [&](std::size_t k, std::size_t at) {
+    state[k] = next[state[k] + class_[static_cast<unsigned char>(text[at])]];
+    if (state[k] >= accepting_ && at >= first[k]) [[unlikely]]
+      endings[k].push_back({at, state[k]});
+  };
+  for (std::size_t i = 0; i < common; ++i)
+    for (std::size_t k = 0; k < streams; ++k) step(k, from[k] + i);
+  for (std::size_t k = 0; k < streams; ++k)
+    for (std::size_t at = from[k] + common; at < stop[k]; ++at) step(k, at);
 }
 
 }  // namespace weir::guard

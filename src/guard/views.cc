@@ -1,8 +1,8 @@
 #include "guard/views.h"
 
-#include <array>
+#include <algorithm>
+#include <cstring>
 #include <optional>
-#include <tuple>
 #include <utility>
 
 namespace weir::guard {
@@ -17,38 +17,43 @@ struct Piece {
   std::optional<char> is;  // what it reads as; nothing at all when empty
 };
 
-// Copies `text`, with what `piece` recognises at places that begin with one of `marks` read as it says. False when nothing that matters is there.
-template <class F>
-bool replace(std::string_view text, std::string_view marks, Reading& out, F&& piece) {
-  std::array<bool, 256> marked{};
-  for (const char c : marks) marked[static_cast<unsigned char>(c)] = true;
-  const auto mark = [&](std::size_t from) {
-    if (marks.size() == 1) return text.find(marks[0], from);
-    while (from < text.size() && !marked[static_cast<unsigned char>(text[from])]) ++from;
-    return from < text.size() ? from : std::string_view::npos;
-  };
-  const auto next = [&](std::size_t from) {  // the next place that reads differently
-    for (std::size_t at = mark(from); at != std::string_view::npos; at = mark(at + 1))
-      if (const Piece found = piece(text, at); found.length) return std::pair(at, found);
-    return std::pair(text.size(), Piece{});
-  };
-  auto [at, found] = next(0);
-  if (at == text.size()) return false;
+constexpr std::size_t near = 512;  // bytes on either side of what reads differently: more than any token but a key file
+
+// The neighbourhoods of what `piece` recognises, read as it says. next_mark(from) is the next place to ask it about. False when there is none.
+template <class M, class F>
+bool replace(std::string_view text, Reading& out, M&& next_mark, F&& piece) {
   out.text.clear();
   out.origin.clear();
-  for (std::size_t from = 0;;) {
-    out.text.append(text, from, at - from);
-    for (; from < at; ++from) out.origin.push_back(static_cast<std::uint32_t>(from));
-    if (at == text.size()) break;
+  const auto copy = [&](std::size_t from, std::size_t to) {
+    out.text.append(text, from, to - from);
+    for (; from < to; ++from) out.origin.push_back(static_cast<std::uint32_t>(from));
+  };
+  std::size_t done = 0;  // text up to here is read or passed over
+  for (std::size_t at = next_mark(0); at < text.size(); at = next_mark(std::max(at + 1, done))) {
+    const Piece found = piece(at);
+    if (found.length == 0) continue;
+    if (out.text.empty()) done = at - std::min(at, near);
+    if (at - done > 2 * near) {  // far from the last one
+      copy(done, done + near);
+      out.text += '\n';
+      out.origin.push_back(static_cast<std::uint32_t>(done + near));
+      done = at - near;
+    }
+    copy(done, at);
     if (found.is) {
       out.text += *found.is;
       out.origin.push_back(static_cast<std::uint32_t>(at));
     }
-    from = at + found.length;
-    std::tie(at, found) = next(from);
+    done = at + found.length;
   }
-  out.origin.push_back(static_cast<std::uint32_t>(text.size()));
+  if (out.text.empty()) return false;
+  copy(done, std::min(done + near, text.size()));
+  out.origin.push_back(static_cast<std::uint32_t>(std::min(done + near, text.size())));
   return true;
+}
+
+auto marks(std::string_view text, char mark) {
+  return [=](std::size_t from) { return std::min(text.find(mark, from), text.size()); };
 }
 
 // Characters that nobody sees: soft hyphen, zero width, bidi, variation selectors, tags. Only where they stand beside a token's character.
@@ -72,7 +77,22 @@ std::size_t unseen(std::string_view text, std::size_t at) {
 
 bool read_invisible(std::string_view text, Reading& out) {
   std::size_t run_end = 0;  // of a run already known to be beside a token
-  return replace(text, "\xC2\xD8\xCD\xE1\xE2\xEF\xF3", out, [&](std::string_view t, std::size_t at) -> Piece {
+  const auto next_mark = [&](std::size_t from) {
+    for (;;) {
+      std::uint64_t word;
+      for (; from + 8 <= text.size(); from += 8) {  // plain ASCII, eight at a time
+        std::memcpy(&word, text.data() + from, 8);
+        if (word & 0x8080808080808080u) break;
+      }
+      for (std::size_t i = 0; i < 8 && from < text.size(); ++i, ++from) {
+        const auto c = static_cast<unsigned char>(text[from]);
+        if (c >= 0xC2 && (c == 0xC2 || c == 0xCD || c == 0xD8 || c == 0xE1 || c == 0xE2 || c == 0xEF || c == 0xF3)) return from;
+      }
+      if (from >= text.size()) return text.size();
+    }
+  };
+  return replace(text, out, next_mark, [&](std::size_t at) -> Piece {
+    const std::string_view t = text;
     const std::size_t n = unseen(t, at);
     if (n == 0) return {};
     if (at < run_end) return {n, {}};
@@ -90,7 +110,7 @@ int hex(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ?
 }  // namespace
 
 bool read_percent(std::string_view text, Reading& out) {
-  return replace(text, "%", out, [](std::string_view t, std::size_t at) -> Piece {
+  return replace(text, out, marks(text, '%'), [t = text](std::size_t at) -> Piece {
     if (at + 2 >= t.size() || hex(t[at + 1]) < 0 || hex(t[at + 2]) < 0) return {};
     const char c = static_cast<char>(hex(t[at + 1]) * 16 + hex(t[at + 2]));
     return of_a_token(c) || c == '?' || c == '&' || c == '#' ? Piece{3, c} : Piece{};
@@ -100,7 +120,7 @@ bool read_percent(std::string_view text, Reading& out) {
 namespace {
 
 bool read_entities(std::string_view text, Reading& out) {
-  return replace(text, "&", out, [](std::string_view t, std::size_t at) -> Piece {
+  return replace(text, out, marks(text, '&'), [t = text](std::size_t at) -> Piece {
     constexpr std::pair<std::string_view, char> names[] = {{"&colon;", ':'}, {"&sol;", '/'}, {"&commat;", '@'}, {"&lowbar;", '_'}, {"&hyphen;", '-'}, {"&period;", '.'}, {"&equals;", '='}, {"&plus;", '+'}, {"&quest;", '?'}};
     if (at + 1 < t.size() && t[at + 1] != '#') {
       for (const auto& [name, c] : names)

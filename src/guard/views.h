@@ -9,7 +9,8 @@
 
 namespace weir::guard {
 
-// A view's text, and for each of its bytes where it comes from: bytes [origin[i], origin[j]) of the text made bytes [i, j) of the view.
+// A view's text, and for each of its bytes where it comes from: bytes [origin[i], origin[j]) of the text made bytes [i, j) of the view. Only the
+// neighbourhoods of what reads differently are there, with a line feed between: elsewhere the text itself was searched.
 struct Reading {
   std::string text;
   std::vector<std::uint32_t> origin;  // one more than text
@@ -21,7 +22,7 @@ struct View {
   bool (*read)(std::string_view text, Reading& out);
 };
 
-// In the order of reading; each reads what the one before has left.
+// In the order of reading; each reads the text, and what those before it made.
 std::span<const View> views();
 bool read_percent(std::string_view text, Reading& out);
 
