@@ -1,0 +1,146 @@
+#include "cli/bench.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "base/file.h"
+#include "cli/terminal.h"
+#include "encode/encoder.h"
+#include "engine/parse_child.h"
+#include "engine/threads.h"
+#include "html/html.h"
+#include "ingest/parse.h"
+
+namespace weir::cli {
+namespace {
+
+double cpu_seconds() {  // of this thread
+  timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+double wall_seconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+std::string cpu_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  return "unknown CPU";
+}
+
+void tell(const json::object& row, bool as_json) {
+  if (as_json) return print_json(row);
+  std::string line;
+  for (const auto& member : row) {
+    const std::string value = member.value().is_double() ? fmt::format("{:.1f}", member.value().get_double()) : member.value().is_string() ? std::string(member.value().get_string()) : json::serialize(member.value());
+    line += fmt::format("{}{} {}", line.empty() ? "" : "  ", std::string_view(member.key()), value);
+  }
+  print_line(line);
+}
+
+// Feeds in memory, one thread, no output: parsing alone, then with every item's HTML sanitised.
+int bench_parse(const BenchArguments& arguments, bool as_json) {
+  std::vector<std::string> documents;
+  std::size_t bytes = 0;
+  for (const std::string& name : arguments.files) {
+    std::vector<std::string> names{name};
+    std::error_code error;
+    if (std::filesystem::is_directory(name, error)) {
+      names.clear();
+      for (const auto& entry : std::filesystem::recursive_directory_iterator(name, error))
+        if (entry.is_regular_file(error)) names.push_back(entry.path().string());
+    }
+    for (const std::string& file : names) {
+      auto document = read_file(file);
+      if (!document) return print_error(document.error(), as_json);
+      bytes += document->size();
+      documents.push_back(std::move(*document));
+    }
+  }
+  for (const bool sanitise : {false, true}) {
+    HtmlTools tools{.text = [](std::string_view html) { return html::title_text(html); }};
+    if (sanitise) tools.clean = [](std::string_view html, std::string_view base) { return html::clean(html, base, {.text = false}).html; };
+    std::vector<double> seconds;
+    std::size_t items = 0, understood = 0;
+    for (int repeat = 0; repeat < arguments.repeats; ++repeat) {
+      items = understood = 0;
+      const double began = cpu_seconds();
+      for (const std::string& document : documents) {
+        ParseOptions options;
+        options.html = tools;
+        if (const auto feed = parse_feed(document, options)) {
+          items += feed->items.size();
+          ++understood;
+        }
+      }
+      seconds.push_back(cpu_seconds() - began);
+    }
+    tell({{"bench", sanitise ? "parse+sanitise" : "parse"}, {"MB/s", static_cast<double>(bytes) / 1e6 / median(seconds)}, {"files", documents.size()}, {"understood", understood}, {"items", items}, {"MB", static_cast<double>(bytes) / 1e6}, {"cpu", cpu_name()}}, as_json);
+  }
+  return done;
+}
+
+// Texts of equal length through the encoder: tokens a second, wall time, all threads.
+int bench_encode(const BenchArguments& arguments, bool as_json) {
+  Encoder::Options options;
+  if (!arguments.precision.empty() && !(options.precision = parse_precision(arguments.precision)))
+    return print_error({Code::invalid, "no such precision: " + arguments.precision, "--precision", "f32, bf16, int8 or int8-portable"}, as_json);
+  const auto encoder = Encoder::load(arguments.model, options);
+  if (!encoder) return print_error(encoder.error(), as_json);
+  ThreadPool pool(thread_count());
+  static constexpr std::string_view words[] = {"the", "river", "carries", "what", "people", "read", "every", "day", "and", "some", "of", "it", "matters"};
+  for (const std::size_t length : {std::size_t{16}, std::size_t{64}, std::size_t{128}, std::size_t{256}}) {
+    std::vector<std::string> texts;
+    std::size_t tokens = 0;
+    for (std::size_t i = 0; i < std::max<std::size_t>(8, 8192 / length); ++i) {
+      std::string text;
+      for (std::size_t w = 0; encoder->tokenize(text).size() < length; ++w) text += std::string(text.empty() ? "" : " ") + std::string(words[(i * 7 + w * 3) % std::size(words)]);
+      tokens += encoder->tokenize(text).size();
+      texts.push_back(std::move(text));
+    }
+    const std::vector<std::string_view> views(texts.begin(), texts.end());
+    std::vector<double> seconds;
+    for (int repeat = 0; repeat < arguments.repeats; ++repeat) {
+      const double began = wall_seconds();
+      const Matrix vectors = encoder->encode(views, pool.executor());
+      seconds.push_back(wall_seconds() - began);
+      if (vectors.rows != views.size()) return failed;
+    }
+    tell({{"bench", "encode"}, {"tokens/s", static_cast<double>(tokens) / median(seconds)}, {"length", length}, {"model", encoder->name()}, {"precision", to_string(encoder->precision())}, {"threads", thread_count()}, {"cpu", cpu_name()}}, as_json);
+  }
+  return done;
+}
+
+}  // namespace
+
+void add_bench_commands(CLI::App& app, BenchArguments& arguments) {
+  CLI::App* sub = app.add_subcommand("parse", "Feeds in memory, no output: MB/s of CPU time, without and with sanitising");
+  sub->add_option("files", arguments.files, "Feeds, or folders of them")->required();
+  sub->callback([&] { arguments.what = "parse"; });
+  sub->add_option("--repeats", arguments.repeats, "How often; the median is told")->check(CLI::Range(1, 100))->capture_default_str();
+  sub = app.add_subcommand("encode", "Texts of 16, 64, 128 and 256 tokens: tokens a second");
+  sub->add_option("--model", arguments.model, "Its name or folder")->capture_default_str();
+  sub->add_option("--precision", arguments.precision, "f32, bf16, int8 or int8-portable");
+  sub->add_option("--repeats", arguments.repeats, "How often; the median is told")->check(CLI::Range(1, 100))->capture_default_str();
+  sub->callback([&] { arguments.what = "encode"; });
+}
+
+int bench(const BenchArguments& arguments, bool as_json) { return arguments.what == "parse" ? bench_parse(arguments, as_json) : bench_encode(arguments, as_json); }
+
+}  // namespace weir::cli

@@ -1,0 +1,76 @@
+#include "cli/config.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <toml++/toml.h>
+
+#include "base/file.h"
+#include "base/text.h"
+
+namespace weir::cli {
+namespace {
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): before any thread
+  return value ? value : "";
+}
+
+Result<std::filesystem::path> data_folder(const std::string& given) {
+  if (!given.empty()) return std::filesystem::absolute(given);
+  if (const std::string xdg = environment("XDG_DATA_HOME"); xdg.starts_with('/')) return std::filesystem::path(xdg) / "weir";
+  if (const std::string home = environment("HOME"); !home.empty()) return std::filesystem::path(home) / ".local/share/weir";
+  return fail(Code::invalid, "neither HOME nor XDG_DATA_HOME is set", "", "say where everything is kept: --data DIR");
+}
+
+struct File {
+  std::string listen, model;
+  std::vector<std::string> allow_net;
+  bool no_model = false;
+};
+
+Result<File> read_config(const std::filesystem::path& path) {
+  const std::string text = TRY(read_file(path, 1 << 20));
+  File out;
+  try {
+    const toml::table table = toml::parse(text, path.string());
+    for (const auto& [key, node] : table) {
+      const std::string_view name = key.str();
+      const std::string where = fmt::format("{}:{}", path.string(), node.source().begin.line);
+      if (name == "listen" && node.is_string()) out.listen = node.ref<std::string>();
+      else if (name == "model" && node.is_string()) out.model = node.ref<std::string>();
+      else if (name == "model" && node.is_boolean() && !node.ref<bool>()) out.no_model = true;
+      else if (name == "allow_net" && node.is_array()) {
+        for (const auto& one : *node.as_array()) {
+          if (!one.is_string()) return fail(Code::invalid, "allow_net must be a list of strings", where);
+          out.allow_net.push_back(one.ref<std::string>());
+        }
+      } else {
+        return fail(Code::invalid, fmt::format("{} is not a setting, or of the wrong kind", name), where, "known are listen, allow_net, model");
+      }
+    }
+  } catch (const toml::parse_error& error) {
+    return fail(Code::malformed, std::string(error.description()), fmt::format("{}:{}", path.string(), error.source().begin.line), "the file must be TOML");
+  }
+  return out;
+}
+
+}  // namespace
+
+Status settle(Options& options, const std::string& data, const std::string& config_file, const std::vector<std::string>& allow_net, bool no_model, std::string& listen) {
+  options.data = TRY(data_folder(data));
+  std::string path = config_file.empty() ? environment("WEIR_CONFIG") : config_file;
+  std::error_code error;
+  if (path.empty() && std::filesystem::exists(options.data / "weir.toml", error)) path = (options.data / "weir.toml").string();
+  File file;
+  if (!path.empty()) file = TRY(read_config(path));
+  if (const auto chosen = read_file(options.data / "model", 4096)) options.model_name = std::string(trim(*chosen));  // weir model use
+  if (!file.model.empty()) options.model_name = file.model;
+  options.model = !no_model && !file.no_model;
+  options.allow_net = file.allow_net;
+  options.allow_net.insert(options.allow_net.end(), allow_net.begin(), allow_net.end());
+  if (listen.empty()) listen = file.listen.empty() ? "127.0.0.1:8088" : file.listen;
+  return {};
+}
+
+}  // namespace weir::cli

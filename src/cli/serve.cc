@@ -1,0 +1,108 @@
+#include "cli/serve.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <thread>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "http/router.h"
+#include "http/server.h"
+#include "store/store.h"
+
+namespace weir::cli {
+namespace {
+
+// DIR is served already: the names go to that server.
+int join(const Options& options, const ServeArguments& arguments) {
+  auto client = Client::open(options);
+  if (!client) return print_error(client.error(), options.json);
+  const bool well = add_names(*client, arguments.add, "", options.json);
+  print_line("listening on " + client->address());
+  return well ? done : failed;
+}
+
+Status set_passwords(Accounts& accounts, const std::vector<std::string>& passwords) {
+  for (const std::string& given : passwords) {
+    const std::size_t equals = given.find('=');
+    if (equals == std::string::npos || equals == 0) return fail(Code::invalid, "must be USER=FILE", "--set-password");
+    const std::string name = given.substr(0, equals);
+    const std::string text = TRY(read_file(given.substr(equals + 1), 4096));
+    auto user = accounts.user_named(name);
+    if (!user && user.error().code == Code::not_found) user = accounts.add_user(name);
+    if (!user) return std::unexpected(user.error());
+    TRY(accounts.set_password(user->id, text.substr(0, text.find_first_of("\r\n"))));
+  }
+  return {};
+}
+
+// The first user when there is nobody, and a link to sign in with.
+Status offer_link(Accounts& accounts, const std::string& address, bool always) {
+  auto user = accounts.first_user();
+  const bool nobody = !user && user.error().code == Code::not_found;
+  if (nobody) user = accounts.add_user("reader");
+  if (!user) return std::unexpected(user.error());
+  if (nobody || always) fmt::print(stderr, "sign in, once: http://{}/login?link={}\n", address, TRY(accounts.new_link(user->id)));
+  return {};
+}
+
+}  // namespace
+
+int serve(const Options& options, const ServeArguments& arguments) {
+  // Signals are waited for below; every thread made from here on leaves them alone.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  set_log_json(arguments.log_json);
+
+  auto engine = Engine::open({.data = options.data, .model = options.model, .model_name = options.model_name, .allow_net = options.allow_net});
+  if (!engine) {
+    if (engine.error().code == Code::unavailable && arguments.started_by_script) return join(options, arguments);
+    return print_error(engine.error(), options.json);
+  }
+  Accounts accounts((*engine)->store(), (*engine)->clock());
+  if (const Status set = set_passwords(accounts, arguments.passwords); !set) return print_error(set.error(), options.json);
+  if (const Status started = (*engine)->start(); !started) return print_error(started.error(), options.json);
+
+  const char* web = std::getenv("WEIR_WEB_DIR");  // NOLINT(concurrency-mt-unsafe): before any thread that could set it
+  http::Router router(**engine, accounts, {.trusted_proxies = arguments.trusted_proxies, .assets = web ? web : ""});
+  auto server = http::Server::start(router, {.listen = arguments.listen, .socket = options.data / "weir.sock"});
+  if (!server) {
+    (*engine)->stop();
+    return print_error(server.error(), options.json);
+  }
+  const std::string address = (*server)->address();
+  if (const Status said = (*engine)->store().lock().say(fmt::format("pid {} http://{}", ::getpid(), address)); !said) log_warn("serve", "the lock file keeps no address: {}", said.error().text());
+  print_line("listening on http://" + address);
+  if (const Status offered = offer_link(accounts, address, arguments.started_by_script); !offered) print_error(offered.error(), options.json);
+  if (const auto user = accounts.first_user(); user && arguments.add.empty())
+    if (const auto sources = (*engine)->sources(user->id); sources && sources->empty())
+      fmt::print(stderr, "no sources yet: weir add URL, or weir import --starter for a list of well-known feeds to begin with\n");
+
+  std::jthread adding([&] {
+    if (arguments.add.empty()) return;
+    auto client = Client::open(options);  // over our own socket, as any other command
+    if (client) add_names(*client, arguments.add, "", options.json);
+  });
+
+  int caught = 0;
+  sigwait(&signals, &caught);
+  fmt::print(stderr, "stopping\n");
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second signal ends at once: what was answered is on disk
+  (*server)->stop();
+  adding.join();
+  (*engine)->stop();
+  return done;
+}
+
+}  // namespace weir::cli

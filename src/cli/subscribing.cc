@@ -1,0 +1,182 @@
+// add, import, export, fetch, sources.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/embedded.h"
+#include "cli/terminal.h"
+
+namespace weir::cli {
+namespace {
+
+std::string text_of(const json::object& object, std::string_view key) { return std::string(find_string(object, key).value_or("")); }
+
+bool looks_like_opml(std::string_view bytes) { return bytes.substr(0, 4096).find("<opml") != std::string_view::npos || bytes.substr(0, 4096).find("<OPML") != std::string_view::npos; }
+
+Result<std::string> import_bytes(Client& client, std::string_view bytes, const std::string& name) {
+  const bool opml = looks_like_opml(bytes);
+  const json::value answer =
+      TRY(parse_json(TRY(client.call("POST", opml ? "/api/import" : "/api/import?kind=feed&name=" + percent_encoded(name), bytes, opml ? "text/x-opml" : "application/octet-stream"))));
+  const json::object& report = answer.get_object();
+  if (opml) {
+    std::string line = fmt::format("{} sources added, {} known", find_int(report, "added").value_or(0), find_int(report, "known").value_or(0));
+    if (const json::array* refused = find_array(report, "refused"); refused && !refused->empty()) line += fmt::format(", {} refused", refused->size());
+    return line;
+  }
+  return fmt::format("{} items stored, {} known", find_int(report, "stored").value_or(0), find_int(report, "duplicates").value_or(0));
+}
+
+Result<std::string> add_one(Client& client, const std::string& name, const std::string& folder) {
+  std::error_code error;
+  if (std::filesystem::is_regular_file(name, error) || name == "-") return import_bytes(client, TRY(read_file(name, std::size_t{64} << 20)), std::filesystem::path(name).filename().string());
+  json::object body{{"url", name}};
+  if (!folder.empty()) body["folder"] = folder;
+  const json::value answer = TRY(client.ask("POST", "/api/sources", body));
+  const json::object& source = answer.get_object();
+  return fmt::format("{} (source {}, {} items)", text_of(source, "title"), find_int(source, "id").value_or(0), find_int(source, "total").value_or(0));
+}
+
+}  // namespace
+
+bool add_names(Client& client, const std::vector<std::string>& names, const std::string& folder, bool as_json) {
+  std::vector<std::string> all;
+  for (const std::string& name : names) {
+    std::error_code error;
+    if (!std::filesystem::is_directory(name, error)) {
+      all.push_back(name);
+      continue;
+    }
+    std::vector<std::string> inside;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(name, std::filesystem::directory_options::skip_permission_denied, error)) {
+      static constexpr std::string_view feeds[] = {".xml", ".rss", ".atom", ".rdf", ".json", ".opml"};
+      const std::string ending = to_lower_ascii(entry.path().extension().string());
+      if (entry.is_regular_file(error) && std::find(std::begin(feeds), std::end(feeds), ending) != std::end(feeds)) inside.push_back(entry.path().string());
+    }
+    std::sort(inside.begin(), inside.end());
+    all.insert(all.end(), inside.begin(), inside.end());
+  }
+  bool well = true;
+  Bar bar("adding");
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (all.size() > 3) bar.show(i, all.size());
+    const auto added = add_one(client, all[i], folder);
+    if (added) {
+      if (as_json) fmt::print(stderr, "{}\n", json::serialize(json::object{{"added", all[i]}, {"text", *added}}));
+      else fmt::print(stderr, "{}: {}\n", plain(all[i]), plain(*added));
+    } else if (added.error().code == Code::exists) {
+      fmt::print(stderr, "{}: is there already\n", plain(all[i]));
+    } else {
+      well = false;
+      Error named = added.error();
+      if (named.where.empty()) named.where = all[i];
+      print_error(named, as_json);
+    }
+  }
+  return well;
+}
+
+int add(const Options& options, const std::vector<std::string>& names, const std::string& folder) {
+  auto client = Client::open(options, true);
+  if (!client) return print_error(client.error(), options.json);
+  return add_names(*client, names, folder, options.json) ? done : failed;
+}
+
+int import(const Options& options, const std::vector<std::string>& names, bool starter) {
+  auto client = Client::open(options, true);
+  if (!client) return print_error(client.error(), options.json);
+  if (starter) {
+    const auto report = import_bytes(*client, starter_opml(), "starter.opml");
+    if (!report) return print_error(report.error(), options.json);
+    fmt::print(stderr, "starter list: {}\n", *report);
+  }
+  return add_names(*client, names, "", options.json) ? done : failed;
+}
+
+int export_opml(const Options& options, const std::string& file) {
+  auto client = Client::open(options);
+  if (!client) return print_error(client.error(), options.json);
+  const auto opml = client->call("GET", "/api/export");
+  if (!opml) return print_error(opml.error(), options.json);
+  if (file.empty() || file == "-") {
+    print_line(trim(*opml));
+    return done;
+  }
+  const Status written = write_file(file, *opml);
+  return written ? done : print_error(written.error(), options.json);
+}
+
+int fetch(const Options& options, std::int64_t source) {
+  auto client = Client::open(options);
+  if (!client) return print_error(client.error(), options.json);
+  if (client->remote()) {
+    const auto asked = client->ask("POST", source ? fmt::format("/api/sources/{}/refresh", source) : "/api/refresh");
+    if (!asked) return print_error(asked.error(), options.json);
+    fmt::print(stderr, "the server fetches now\n");
+    return done;
+  }
+  const auto user = client->accounts()->first_user();
+  if (!user) return print_error({Code::not_found, "nobody reads here yet", options.data.string(), "start with `weir serve`"}, options.json);
+  Bar bar("fetching");
+  const Status fetched = client->engine()->refresh_and_wait(user->id, SourceId{source}, [&](std::size_t now, std::size_t of) { bar.show(now, of); });
+  if (!fetched) return print_error(fetched.error(), options.json);
+  const auto all = client->engine()->sources(user->id);
+  std::size_t ill = 0;
+  if (all)
+    for (const Subscription& one : *all)
+      if (one.source.health != Health::ok && (!source || one.source.id.value == source)) {
+        ++ill;
+        fmt::print(stderr, "{}: {}\n", plain(one.title.empty() ? one.source.title : one.title), plain(one.source.error));
+      }
+  return ill ? failed : done;
+}
+
+int sources(const Options& options, const SourceArguments& arguments) {
+  auto client = Client::open(options);
+  if (!client) return print_error(client.error(), options.json);
+  if (arguments.action == "remove") {
+    const auto gone = client->ask("DELETE", fmt::format("/api/sources/{}", arguments.id));
+    return gone ? done : print_error(gone.error(), options.json);
+  }
+  if (arguments.action == "push") {
+    const auto made = client->ask("POST", "/api/sources", json::object{{"push", true}, {"title", arguments.title.value_or("pushed")}});
+    if (!made) return print_error(made.error(), options.json);
+    if (options.json) print_json(*made);
+    else print_line(std::to_string(find_int(made->get_object(), "id").value_or(0)));
+    return done;
+  }
+  if (arguments.action == "edit") {
+    json::object edit;
+    if (arguments.title) edit["title"] = *arguments.title;
+    if (arguments.folder) edit["folder"] = *arguments.folder;
+    if (arguments.url) edit["url"] = *arguments.url;
+    if (arguments.keep_days) edit["keep_days"] = *arguments.keep_days;
+    const auto changed = client->ask("PATCH", fmt::format("/api/sources/{}", arguments.id), edit);
+    if (!changed) return print_error(changed.error(), options.json);
+    if (options.json) print_json(*changed);
+    return done;
+  }
+  const auto answer = client->ask("GET", "/api/sources");
+  if (!answer) return print_error(answer.error(), options.json);
+  if (options.json) {
+    print_json(*answer);
+    return done;
+  }
+  std::vector<std::vector<std::string>> rows;
+  const json::array* all = answer->is_array() ? answer->if_array() : find_array(answer->get_object(), "sources");
+  if (all)
+    for (const json::value& one : *all) {
+      const json::object& source = one.get_object();
+      const std::string health = text_of(source, "health");
+      rows.push_back({std::to_string(find_int(source, "id").value_or(0)), std::to_string(find_int(source, "unread").value_or(0)), std::to_string(find_int(source, "total").value_or(0)), health, text_of(source, "folder"),
+                      text_of(source, "title") + (health == "ok" ? "" : " — " + text_of(source, "error"))});
+    }
+  if (rows.empty()) fmt::print(stderr, "no sources yet: weir add URL, or weir import --starter for a list to begin with\n");
+  print_table({"ID", "UNREAD", "TOTAL", "HEALTH", "FOLDER", "TITLE"}, rows);
+  return done;
+}
+
+}  // namespace weir::cli
