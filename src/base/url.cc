@@ -10,7 +10,7 @@
 namespace weir {
 namespace {
 
-const lxb_char_t* bytes(std::string_view text) { return reinterpret_cast<const lxb_char_t*>(text.data()); }
+const lxb_char_t* bytes(std::string_view text) { return reinterpret_cast<const lxb_char_t*>(text.empty() ? "" : text.data()); }  // never null
 std::string_view view(const lexbor_str_t& s) { return s.data == nullptr ? std::string_view() : std::string_view(reinterpret_cast<const char*>(s.data), s.length); }
 
 lxb_status_t append(const lxb_char_t* data, std::size_t n, void* out) {
