@@ -77,7 +77,7 @@ std::string handler(std::string_view request) {
     const std::size_t at = rest.find(' ');
     return std::to_string(attempt(rest.substr(at + 1), std::atoi(std::string(rest.substr(0, at)).c_str())));
   }
-  if (verb == "loop") for (volatile unsigned n = 0;; n = n + 1) {}
+  if (verb == "loop") for (std::atomic<unsigned> n = 0;; ++n) {}
   if (verb == "sleep") { for (char byte; read(3, &byte, 1) != 0;) {} }
   if (verb == "allocate") { std::vector<std::string> all; for (int n = 0; n < 2048; ++n) all.emplace_back(1u << 20, 'x'); return std::to_string(all.size()); }
   if (verb == "segfault") { static_cast<volatile char*>(nullptr)[0] = 1; }
