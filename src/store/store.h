@@ -131,7 +131,7 @@ struct StoreSizes {           // of doctor
 // One connection's view of what is committed. Every call sees one snapshot. Errors of all: io, corrupt.
 class Reader {
  public:
-  explicit Reader(Shared& shared, Connection& connection);
+  Reader(Shared& shared, std::unique_ptr<Connection>& connection) : shared_(&shared), connection_(&connection) {}  // a Store::Lease makes it
 
   // People. Errors: not_found.
   Result<std::vector<User>> users();
@@ -179,8 +179,9 @@ class Reader {
   Result<StoreSizes> sizes();
 
  private:
+  Result<Connection*> db();  // opened when it is first needed
   Shared* shared_;
-  Connection* db_;
+  std::unique_ptr<Connection>* connection_;
 };
 
 // ---- writing ----------------------------------------------------------------------------------------------------------------------------------
@@ -188,7 +189,7 @@ class Reader {
 // The writing half, inside a job. An Error undoes what this job did.
 class Writer {
  public:
-  explicit Writer(Shared& shared, Connection& connection);
+  Writer(Shared& shared, Connection& connection) : shared_(&shared), db_(&connection) {}  // the store makes it
 
   // People.
   Result<UserId> add_user(std::string_view name, Time now);          // the first is the operator; exists, invalid (1 to 64 bytes, no control characters)
@@ -222,8 +223,8 @@ class Writer {
   // Ids that retention removed stay away and count as duplicates. Errors: not_found (source), too_large (more than 5,000 items).
   // In the first commit of a source an item's place is min(published, received), so that a new feed does not bury the rest; afterwards: received.
   Result<FetchResult> commit_fetch(const FetchOutcome& outcome);
-  // The verdict over an item whose rules are newer; not_found when the item is gone or its content is another by now.
-  Status set_verdict(ItemId item, std::uint64_t content, const Verdict& verdict);
+  // A verdict by newer rules over the text of `changed` (StoredItem's); not_found when the item is gone or its text is another by now.
+  Status set_verdict(ItemId item, const Verdict& verdict, Time changed);
 
   // What changed, of those that are in this reader's box; ids of others' items are passed over.
   Result<std::vector<ItemId>> mark(UserId user, std::span<const ItemId> items, Mark mark);
@@ -239,7 +240,7 @@ class Writer {
   Status put_vectors(const ModelId& model, std::span<const std::pair<ItemId, std::string>> vectors);
   // Queues up to `limit` items that have no vector of this model, from `before` downwards; answers where to go on, nothing when all are seen.
   Result<std::optional<ItemId>> queue_missing_vectors(const ModelId& model, std::optional<ItemId> before, std::size_t limit);
-  Status forget_vectors_but(const ModelId& model, std::size_t limit);
+  Result<bool> forget_vectors_but(const ModelId& model, std::size_t limit);  // one bounded piece; true while there is more
   // Puts queued items into the full-text index, at most `limit` and about `budget` long; how many. 0: nothing is queued.
   Result<std::size_t> index_search(std::size_t limit = 500, Duration budget = std::chrono::milliseconds(40));
 
@@ -250,6 +251,8 @@ class Writer {
 
  private:
   friend class Store;
+  Result<std::int64_t> add_dictionary(int script, std::string_view bytes);
+  Status set_training_mark(std::int64_t next);
   Shared* shared_;
   Connection* db_;
 };
@@ -303,7 +306,7 @@ class Store {
 
    private:
     friend class Store;
-    Lease(Store& store, std::unique_ptr<Connection> connection, Reader reader);
+    Lease(Store& store, std::unique_ptr<Connection> connection);
     Store* store_;
     std::unique_ptr<Connection> connection_;
     Reader reader_;

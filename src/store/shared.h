@@ -1,0 +1,119 @@
+// What the parts of the store have in common. store/*.cc only.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "store/codec.h"
+#include "store/position.h"
+#include "store/sqlite.h"
+#include "store/store.h"
+
+namespace weir::store {
+
+struct Job {
+  std::function<Status(Writer&)> run;
+  std::function<void(Status)> done;
+};
+
+struct Shared {
+  StoreOptions options;
+  std::filesystem::path file;
+  std::optional<DirLock> lock;
+  std::string secret;  // of this database: keys identities and cursors, so that nobody outside can make two ids meet
+  Dictionaries dictionaries;
+
+  std::mutex writing;  // who holds it uses `writer`
+  std::unique_ptr<Connection> writer;
+
+  std::mutex queue_mutex;
+  std::condition_variable_any queue_filled;
+  std::deque<Job> queue;
+  bool running = false;
+  std::thread::id writer_thread;
+
+  std::mutex pool_mutex;
+  std::condition_variable pool_freed;
+  std::vector<std::unique_ptr<Connection>> idle;
+  std::size_t opened = 0;
+
+  void execute(std::deque<Job> batch);  // one commit; answers every job
+};
+
+// 32 bytes that only this database can make from `bytes`.
+Sha256 keyed_hash(std::string_view secret, std::string_view bytes);
+std::uint64_t first_word(const Sha256& hash, std::size_t word = 0);
+
+// One consistent view for several statements.
+class Snapshot {
+ public:
+  static Result<Snapshot> take(Connection& connection);
+  Snapshot(Snapshot&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)) {}
+  Snapshot& operator=(Snapshot&&) = delete;
+  ~Snapshot();
+
+ private:
+  explicit Snapshot(Connection& connection) : connection_(&connection) {}
+  Connection* connection_;
+};
+
+// One reader's chunks, the last one kept: walks go in order, so one is enough.
+class Box {
+ public:
+  Box(Connection& connection, UserId user) : connection_(connection), user_(user) {}
+  Result<const Chunk*> chunk(std::int64_t number);
+  Result<bool> member(std::int64_t place) { return TRY(chunk(chunk_of(place)))->member.test(slot_of(place)); }
+  Result<bool> unread(std::int64_t place) { return TRY(chunk(chunk_of(place)))->unread.test(slot_of(place)); }
+
+ private:
+  Connection& connection_;
+  UserId user_;
+  std::int64_t number_ = -1;
+  Chunk chunk_;
+};
+
+// The same for changing: keeps the chunks it touched and writes those that changed. Forgetting to flush() loses the change, so it CHECKs.
+class BoxEdit {
+ public:
+  BoxEdit(Connection& connection, UserId user) : connection_(connection), user_(user) {}
+  Result<Chunk*> chunk(std::int64_t number);  // to be changed: it will be written
+  Result<const Chunk*> look(std::int64_t number);
+  Status flush();
+
+ private:
+  struct Entry { Chunk chunk; bool changed = false, there = false; };
+  Result<Entry*> load(std::int64_t number);
+  Status save(std::int64_t number, Entry& entry);
+  Connection& connection_;
+  UserId user_;
+  std::unordered_map<std::int64_t, Entry> entries_;
+};
+
+// Reads an item's row (columns of item_columns, in that order) into `stored`, without marks.
+#define WEIR_ITEM_COLUMNS "place, id, source, received, title, url, guid, published, author, language, at, modified, meta, policy, findings, changed"
+Result<StoredItem> read_item(Query& row);
+Status read_body(Connection& connection, Shared& shared, std::int64_t place, Item& item);
+std::string findings_json(const Verdict& verdict);
+Result<Verdict> verdict_of(std::int64_t policy, std::string_view findings);
+
+// Sources that nobody reads any more are not polled; purge takes them away.
+Status stop_unread_sources(Connection& connection);
+
+// counts: stored, not counted.
+Status add_count(Connection& connection, std::string_view name, std::int64_t by);
+Result<std::int64_t> count(Connection& connection, std::string_view name);
+
+// Queues an item for a stage, or again when its text is another now.
+Status queue_work(Connection& connection, Stage stage, ItemId item, std::int64_t version);
+// Takes an item out of everything: text, words, vectors, work. Its identity stays as removed.
+Status delete_item(Connection& connection, Shared& shared, std::int64_t place);
+
+}  // namespace weir::store

@@ -1,0 +1,737 @@
+// The store against a plain model: the same random operations on both, and after every few the same questions.
+#include "store/store.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <atomic>
+#include <fstream>
+#include <map>
+#include <random>
+#include <set>
+#include <source_location>
+#include <thread>
+
+#include "base/file.h"
+#include "store/position.h"
+
+namespace weir::store {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::minutes;
+
+std::filesystem::path fresh_dir(std::string_view name) {
+  const auto dir = std::filesystem::temp_directory_path() / fmt::format("weir-store-test-{}-{}", ::getpid(), name);
+  std::filesystem::remove_all(dir);
+  return dir;
+}
+
+struct TempStore {
+  std::filesystem::path dir;
+  std::unique_ptr<Store> store;
+  explicit TempStore(std::string_view name, StoreOptions options = {}) : dir(fresh_dir(name)) {
+    auto opened = Store::open(dir, options);
+    EXPECT_TRUE(opened) << opened.error().text();
+    store = std::move(*opened);
+  }
+  ~TempStore() {
+    store.reset();
+    std::filesystem::remove_all(dir);
+  }
+  Store* operator->() { return store.get(); }
+  void reopen() {
+    store.reset();
+    auto opened = Store::open(dir);
+    ASSERT_TRUE(opened) << opened.error().text();
+    store = std::move(*opened);
+  }
+  void index_all() {
+    while (true) {
+      const auto n = store->write([](Writer& w) { return w.index_search(); });
+      ASSERT_TRUE(n) << n.error().text();
+      if (*n == 0) break;
+    }
+  }
+};
+
+// The value, or the test ends with the error and its place.
+template <class T>
+T OK(Result<T> result, std::source_location at = std::source_location::current()) {
+  if (!result) throw std::runtime_error(fmt::format("{}:{} {}", at.file_name(), at.line(), result.error().text()));
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
+}
+
+const Time start = *parse_rfc3339("2026-11-24T03:00:00Z");
+
+NewItem item_of(std::string id, std::string title, std::string text, std::optional<Time> published = {}) {
+  NewItem n;
+  n.item.id = std::move(id);
+  n.item.title = std::move(title);
+  n.item.content_html = std::move(text);
+  n.item.date_published = published;
+  return n;
+}
+
+FetchOutcome outcome_of(SourceId source, Time now, std::vector<NewItem> items) {
+  FetchOutcome o;
+  o.source = source;
+  o.now = now;
+  o.items = std::move(items);
+  o.next_at = now + hours(1);
+  return o;
+}
+
+// ---- single behaviours --------------------------------------------------------------------------------------------------------------------------
+
+TEST(Store, AnItemComesBackAsItWas) {
+  TempStore t("roundtrip");
+  const UserId user = OK(t->write([](Writer& w) { return w.add_user("reader", start); }));
+  const SourceId source = OK(t->write([](Writer& w) { return w.add_feed("https://a.example/feed", start); }));
+  OK(t->write([&](Writer& w) { return w.subscribe(user, source, "", "News"); }));
+  NewItem n;
+  n.item = {.id = "tag:1", .url = "https://a.example/1", .title = "标题 & title", .content_html = "<p>x</p>", .content_text = "x", .summary = "s", .date_published = start - hours(3),
+            .date_modified = start - hours(2), .authors = {{"Ada", "https://ada.example"}, {"Bo", ""}}, .tags = {"a", "b"}, .language = "zh",
+            .attachments = {{"https://a.example/1.mp3", "audio/mpeg", 12}}, .image = "https://a.example/i.png", .extra = json::object{{"_x", 1}}};
+  n.verdict = {.action = Action::redact, .findings = {{"secret.github", "ghp", "title", 1, 5, "plain", Action::redact}}, .policy = 3};
+  NewItem plain = item_of("https://a.example/2", "t", "y");
+  plain.item.url = plain.item.id;
+  plain.item.authors = {{"Solo", ""}};
+  const auto result = OK(t->write([&](Writer& w) { return w.commit_fetch(outcome_of(source, start, {n, plain})); }));
+  EXPECT_EQ(result.stored, 2u);
+  auto page = OK(t->reader()->items(user, {}));
+  ASSERT_EQ(page.items.size(), 2u);
+  EXPECT_EQ(page.items[0].item, plain.item);
+  EXPECT_EQ(page.items[1].item, n.item);
+  EXPECT_EQ(page.items[1].at, start - hours(3));
+  EXPECT_EQ(page.items[1].changed, start);
+  EXPECT_EQ(page.items[1].verdict.policy, 3u);
+  ASSERT_EQ(page.items[1].verdict.findings.size(), 1u);
+  EXPECT_EQ(page.items[1].verdict.findings[0].kind, "secret.github");
+  EXPECT_TRUE(page.cursor.empty());
+}
+
+TEST(Store, AChangedItemKeepsIdPlaceReadAndStar) {
+  TempStore t("changed");
+  const UserId user = OK(t->write([](Writer& w) { return w.add_user("reader", start); }));
+  const SourceId source = OK(t->write([&](Writer& w) { return w.add_push(user, "mine"); }));
+  auto push = [&](Time now, std::string text) { return OK(t->write([&](Writer& w) { return w.commit_fetch(outcome_of(source, now, {item_of("1", "one", text)})); })); };
+  const ItemId id = push(start, "before").stored_ids.at(0);
+  OK(t->write([&](Writer& w) { return w.mark(user, std::span(&id, 1), Mark::read); }));
+  OK(t->write([&](Writer& w) { return w.mark(user, std::span(&id, 1), Mark::star); }));
+  t.index_all();
+  auto work = OK(t->write([&](Writer& w) { return w.lease(Stage::encode, 10, start, minutes(1)); }));
+  ASSERT_EQ(work.size(), 1u);
+
+  const auto again = push(start + hours(1), "after");
+  EXPECT_EQ(again.stored, 0u);
+  EXPECT_EQ(again.duplicates, 1u);
+  ASSERT_EQ(again.updated_ids, std::vector{id});
+  OK(t->write([&](Writer& w) { return w.complete(Stage::encode, work); }));  // of the old text: the new one stays queued
+  EXPECT_EQ(OK(t->reader()->work(Stage::encode)).queued, 1);
+
+  const auto item = OK(t->reader()->item(user, id));
+  EXPECT_TRUE(item.read && item.starred);
+  EXPECT_EQ(item.item.content_html, "after");
+  EXPECT_EQ(item.item.date_modified, start + hours(1));
+  t.index_all();
+  EXPECT_EQ(OK(t->reader()->items(user, {.text = "after"})).items.size(), 1u);
+  EXPECT_EQ(OK(t->reader()->items(user, {.text = "before"})).items.size(), 0u);
+  EXPECT_EQ(push(start + hours(2), "after").updated_ids.size(), 0u);
+}
+
+TEST(Store, SearchFindsWordsPhrasesChineseAndSingleCharacters) {
+  TempStore t("search");
+  const UserId user = OK(t->write([](Writer& w) { return w.add_user("reader", start); }));
+  const SourceId source = OK(t->write([&](Writer& w) { return w.add_push(user, "mine"); }));
+  const std::vector<std::pair<std::string, std::string>> texts = {
+      {"1", "<p>The Prime Minister of <b>Y</b>ork &amp; Café visits</p>"}, {"2", "<p>minister prime, numbers 12345</p>"}, {"3", "<p>人工智能改变世界</p>"},
+      {"4", "<p>工智人工能智能力</p>"}, {"5", "他在北京。能"}, {"6", "<p>internationalisation ＡＢＣ</p>"}};
+  std::vector<NewItem> items;
+  for (const auto& [id, text] : texts) items.push_back(item_of(id, "title" + id, text));
+  items[4].item.title = "标题里的房价";
+  const auto ids = OK(t->write([&](Writer& w) { return w.commit_fetch(outcome_of(source, start, items)); })).stored_ids;
+  t.index_all();
+  const auto found = [&](std::string text) {
+    std::string out;
+    for (const auto& item : OK(t->reader()->items(user, {.order = Order::oldest, .text = text})).items) out += item.item.id;
+    return out;
+  };
+  EXPECT_EQ(found("prime minister"), "12");
+  EXPECT_EQ(found("\"prime minister\""), "1");
+  EXPECT_EQ(found("PRIME york cafe"), "1");
+  EXPECT_EQ(found("人工智能"), "3");
+  EXPECT_EQ(found("人工 智能"), "34");
+  EXPECT_EQ(found("能"), "345");
+  EXPECT_EQ(found("京"), "5");
+  EXPECT_EQ(found("房价"), "5");
+  EXPECT_EQ(found("inter*"), "6");
+  EXPECT_EQ(found("abc"), "6");
+  EXPECT_EQ(found("title3"), "3");
+  EXPECT_EQ(found("nothing here"), "");
+  EXPECT_EQ(found("!!"), "");
+  EXPECT_EQ(found("\"\" OR NOT ( ^ : + - AND *"), "");
+  EXPECT_EQ(t->reader()->items(user, {.text = "in*"}).error().code, Code::invalid);
+  const auto best = OK(t->reader()->items(user, {.order = Order::relevance, .text = "minister"}));
+  EXPECT_EQ(best.items.size(), 2u);
+  EXPECT_FALSE(best.note.empty());
+}
+
+TEST(Store, CursorsAreNotForged) {
+  TempStore t("cursor");
+  const UserId user = OK(t->write([](Writer& w) { return w.add_user("reader", start); }));
+  const SourceId source = OK(t->write([&](Writer& w) { return w.add_push(user, "mine"); }));
+  OK(t->write([&](Writer& w) { return w.commit_fetch(outcome_of(source, start, {item_of("1", "a", "b"), item_of("2", "a", "b"), item_of("3", "a", "b")})); }));
+  ItemQuery query{.limit = 1};
+  query.cursor = OK(t->reader()->items(user, query)).cursor;
+  EXPECT_EQ(OK(t->reader()->items(user, query)).items.size(), 1u);
+  const UserId other = OK(t->write([](Writer& w) { return w.add_user("other", start); }));
+  EXPECT_EQ(t->reader()->items(other, query).error().code, Code::invalid);
+  ItemQuery unread = query;
+  unread.state = ReadState::unread;
+  EXPECT_EQ(t->reader()->items(user, unread).error().code, Code::invalid);
+  for (std::size_t i = 0; i < query.cursor.size(); ++i) {
+    ItemQuery forged = query;
+    forged.cursor[i] = forged.cursor[i] == '0' ? '1' : '0';
+    EXPECT_EQ(t->reader()->items(user, forged).error().code, Code::invalid);
+  }
+}
+
+TEST(Store, ADatabaseOfANewerWeirIsRefusedUntouched) {
+  const auto dir = fresh_dir("newer");
+  { auto store = OK(Store::open(dir)); OK(store->write([](Writer& w) { return w.add_user("reader", start); })); OK(store->checkpoint()); }
+  {
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open((dir / "weir.db").c_str(), &db), SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(db, "PRAGMA user_version=99; PRAGMA wal_checkpoint(TRUNCATE)", nullptr, nullptr, nullptr), SQLITE_OK);
+    sqlite3_close(db);
+  }
+  const auto before = OK(sha256_file(dir / "weir.db"));
+  const auto refused = Store::open(dir);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::refused);
+  EXPECT_NE(refused.error().message.find("99"), std::string::npos);
+  EXPECT_NE(refused.error().message.find(std::to_string(Store::schema_version())), std::string::npos);
+  EXPECT_EQ(OK(sha256_file(dir / "weir.db")), before);
+  EXPECT_FALSE(std::filesystem::exists(dir / "weir.db-wal"));
+  std::filesystem::remove_all(dir);
+}
+
+TEST(Store, OtherFilesAreNotTakenForADatabase) {
+  const auto dir = fresh_dir("foreign");
+  std::filesystem::create_directories(dir);
+  OK(write_file(dir / "weir.db", std::string(5000, 'x')));
+  EXPECT_EQ(Store::open(dir).error().code, Code::corrupt);
+  std::filesystem::remove_all(dir);
+}
+
+TEST(Store, OneProcessOwnsADirectory) {
+  TempStore t("lock");
+  OK(t->lock().say("pid 1 http://127.0.0.1:8088"));
+  const auto second = Store::open(t.dir);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Code::unavailable);
+  EXPECT_EQ(second.error().where, "pid 1 http://127.0.0.1:8088");
+  EXPECT_EQ(DirLock::holder(t.dir), "pid 1 http://127.0.0.1:8088");
+  const auto dir = t.dir;
+  t.store.reset();
+  EXPECT_EQ(DirLock::holder(dir), std::nullopt);
+}
+
+TEST(Store, PeopleAndWhatTheyProveThemselvesWith) {
+  TempStore t("people");
+  const UserId first = OK(t->write([](Writer& w) { return w.add_user("Ada", start); }));
+  const UserId second = OK(t->write([](Writer& w) { return w.add_user("Bo", start); }));
+  EXPECT_EQ(t->write([](Writer& w) { return w.add_user("ada", start); }).error().code, Code::exists);
+  EXPECT_EQ(t->write([](Writer& w) { return w.add_user("a\nb", start); }).error().code, Code::invalid);
+  EXPECT_TRUE(OK(t->reader()->user(first)).is_operator);
+  EXPECT_FALSE(OK(t->reader()->user(second)).is_operator);
+  EXPECT_EQ(t->write([&](Writer& w) { return w.remove_user(first); }).error().code, Code::refused);
+
+  const Sha256 a = sha256("a"), b = sha256("b");
+  OK(t->write([&](Writer& w) { return w.add_sign_in_link(first, a, start + hours(1)); }));
+  EXPECT_EQ(OK(t->write([&](Writer& w) { return w.use_sign_in_link(a, start); })), first);
+  EXPECT_EQ(t->write([&](Writer& w) { return w.use_sign_in_link(a, start); }).error().code, Code::unauthorised);
+
+  OK(t->write([&](Writer& w) { return w.add_session({.token = a, .user = first, .created_at = start, .seen_at = start, .idle_until = start + hours(1), .ends_at = start + hours(9)}); }));
+  EXPECT_EQ(OK(t->reader()->session(a, start)).user, first);
+  EXPECT_EQ(t->reader()->session(a, start + hours(1)).error().code, Code::unauthorised);
+  OK(t->write([&](Writer& w) { return w.touch_session(a, start, start + hours(99)); }));
+  EXPECT_EQ(t->reader()->session(a, start + hours(9)).error().code, Code::unauthorised);
+  OK(t->write([&](Writer& w) { return w.set_password_hash(first, "$argon2id$…"); }));
+  EXPECT_EQ(t->reader()->session(a, start).error().code, Code::unauthorised);
+
+  const auto id = OK(t->write([&](Writer& w) { return w.add_token({.user = second, .scope = Scope::ingest, .source = SourceId{7}, .name = "ci", .created_at = start}, a); }));
+  EXPECT_EQ(OK(t->reader()->token(id, a)).source, SourceId{7});
+  EXPECT_EQ(t->reader()->token(id, b).error().code, Code::unauthorised);
+  EXPECT_EQ(t->write([&](Writer& w) { return w.revoke_token(first, id); }).error().code, Code::not_found);
+  OK(t->write([&](Writer& w) { return w.revoke_token(second, id); }));
+  EXPECT_EQ(t->reader()->token(id, a).error().code, Code::unauthorised);
+}
+
+TEST(Store, AFailingJobTakesNoOtherWithIt) {
+  TempStore t("jobs");
+  std::jthread writer([&](std::stop_token stop) { t->run_writer(stop); });
+  std::atomic<int> good = 0, bad = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int k = 0; k < 4; ++k)
+      threads.emplace_back([&, k] {
+        for (int i = 0; i < 50; ++i) {
+          const auto done = t->write([&](Writer& w) -> Status {
+            TRY(w.set_value(fmt::format("{}-{}", k, i), "x"));
+            if (i % 3 == 0) return fail(Code::invalid, "no");
+            if (i % 7 == 0) throw std::runtime_error("thrown");
+            return {};
+          });
+          (done ? good : bad)++;
+        }
+      });
+  }
+  writer.request_stop();
+  writer.join();
+  EXPECT_EQ(good + bad, 200);
+  int there = 0;
+  for (int k = 0; k < 4; ++k)
+    for (int i = 0; i < 50; ++i) there += OK(t->reader()->value(fmt::format("{}-{}", k, i))).has_value() ? 1 : 0;
+  EXPECT_EQ(there, good);
+}
+
+TEST(Store, DictionariesAreTrainedAndOldTextsStayReadable) {
+  TempStore t("dictionaries");
+  const UserId user = OK(t->write([](Writer& w) { return w.add_user("reader", start); }));
+  const SourceId source = OK(t->write([&](Writer& w) { return w.add_push(user, "mine"); }));
+  std::mt19937 random(1);
+  const auto text = [&](int i) {
+    std::string out = fmt::format("<p>item {}: ", i);
+    for (int k = 0; k < 80; ++k) out += fmt::format("word{} ", random() % 900);
+    return out + "</p>";
+  };
+  std::vector<std::string> texts;
+  for (int batch = 0; batch < 3; ++batch) {
+    std::vector<NewItem> items;
+    for (int i = 0; i < 1000; ++i) {
+      texts.push_back(text(batch * 1000 + i));
+      items.push_back(item_of(std::to_string(texts.size()), "t", texts.back()));
+    }
+    OK(t->write([&](Writer& w) { return w.commit_fetch(outcome_of(source, start + minutes(batch), items)); }));
+  }
+  EXPECT_TRUE(OK(t->train_dictionaries()));
+  EXPECT_FALSE(OK(t->train_dictionaries()));
+  texts.push_back(text(-1));
+  OK(t->write([&](Writer& w) { return w.commit_fetch(outcome_of(source, start + hours(1), {item_of(std::to_string(texts.size()), "t", texts.back())})); }));
+  t.reopen();
+  ItemQuery query{.order = Order::oldest, .limit = 1000};
+  std::size_t n = 0;
+  do {
+    const auto page = OK(t->reader()->items(user, query));
+    for (const auto& item : page.items) ASSERT_EQ(item.item.content_html, texts[n++]);
+    query.cursor = page.cursor;
+  } while (!query.cursor.empty());
+  EXPECT_EQ(n, texts.size());
+}
+
+TEST(Store, ABackupTakenUnderLoadRestores) {
+  TempStore t("backup");
+  const UserId user = OK(t->write([](Writer& w) { return w.add_user("reader", start); }));
+  const SourceId source = OK(t->write([&](Writer& w) { return w.add_push(user, "mine"); }));
+  std::atomic<int> acknowledged = 0;
+  const auto put = [&](int i) {
+    OK(t->write([&](Writer& w) { return w.commit_fetch(outcome_of(source, start, {item_of(std::to_string(i), "title", "text")})); }));
+    acknowledged = i + 1;
+  };
+  for (int i = 0; i < 50; ++i) put(i);
+  const int before = acknowledged;
+  const auto file = t.dir / "copy.weir";
+  {
+    std::jthread load([&](std::stop_token stop) { for (int i = 50; !stop.stop_requested(); ++i) put(i); });
+    OK(t->backup(file));
+  }
+  EXPECT_EQ(t->backup(file).error().code, Code::exists);
+  const auto dir = fresh_dir("restored");
+  OK(Store::restore(file, dir));
+  EXPECT_EQ(Store::restore(file, dir).error().code, Code::exists);
+  {
+    auto restored = OK(Store::open(dir));
+    OK(restored->integrity_check());
+    const auto items = OK(restored->reader()->items(user, {.order = Order::oldest, .limit = 1000}));
+    ASSERT_GE(items.items.size(), static_cast<std::size_t>(before));
+    for (std::size_t i = 0; i < items.items.size(); ++i) EXPECT_EQ(items.items[i].item.id, std::to_string(i));  // each once, nothing between missing
+    EXPECT_EQ(OK(restored->reader()->subscription(user, source)).unread, static_cast<std::int64_t>(items.items.size()));
+  }
+  OK(write_file(t.dir / "broken", std::string(200, 'x')));
+  EXPECT_EQ(Store::restore(t.dir / "broken", fresh_dir("none")).error().code, Code::corrupt);
+  std::filesystem::remove_all(dir);
+}
+
+TEST(Store, WorkThatNobodyAnswersIsGivenAgainAndDiesInTheEnd) {
+  TempStore t("work");
+  const UserId user = OK(t->write([](Writer& w) { return w.add_user("reader", start); }));
+  const SourceId source = OK(t->write([&](Writer& w) { return w.add_push(user, "mine"); }));
+  OK(t->write([&](Writer& w) { return w.commit_fetch(outcome_of(source, start, {item_of("1", "a", "b"), item_of("2", "a", "b")})); }));
+  Time now = start;
+  const auto lease = [&](std::size_t n) { return OK(t->write([&](Writer& w) { return w.lease(Stage::encode, n, now, minutes(1), 3); })); };
+  auto first = lease(1);
+  ASSERT_EQ(first.size(), 1u);
+  EXPECT_EQ(first[0].item, ItemId{2});  // the newest
+  EXPECT_EQ(lease(9).size(), 1u);
+  EXPECT_EQ(lease(9).size(), 0u);
+  OK(t->write([&](Writer& w) { return w.put_vectors("m", std::vector<std::pair<ItemId, std::string>>{{ItemId{2}, "bytes"}}); }));
+  OK(t->write([&](Writer& w) { return w.complete(Stage::encode, first); }));
+  for (int i = 0; i < 2; ++i) {
+    now += minutes(2);
+    const auto again = lease(9);
+    ASSERT_EQ(again.size(), 1u);
+    OK(t->write([&](Writer& w) { return w.give_back(Stage::encode, again, "no tokenizer", now); }));
+  }
+  EXPECT_EQ(lease(9).size(), 0u);
+  EXPECT_EQ(OK(t->reader()->work(Stage::encode)).queued, 0);
+  EXPECT_EQ(OK(t->reader()->work(Stage::encode)).dead, 1);
+  const std::vector ids{ItemId{1}, ItemId{2}};
+  const auto vectors = OK(t->reader()->vectors("m", ids));
+  EXPECT_FALSE(vectors[0].has_value());
+  EXPECT_EQ(vectors[1], "bytes");
+  EXPECT_EQ(OK(t->reader()->vector_count("m")), 1);
+  // Another model: everything is queued again, in pieces.
+  std::optional<ItemId> next;
+  do { next = OK(t->write([&](Writer& w) { return w.queue_missing_vectors("n", next, 1); })); } while (next);
+  EXPECT_EQ(OK(t->reader()->work(Stage::encode)).queued, 2);
+}
+
+TEST(Position, BitsAreWhatASetIs) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 50; ++round) {
+    Bits bits;
+    std::set<unsigned> set;
+    for (int i = 0; i < round * 3; ++i) {
+      const unsigned slot = random() % Bits::size;
+      if (random() % 4 == 0) { bits.clear(slot); set.erase(slot); } else { bits.set(slot); set.insert(slot); }
+    }
+    const Bits copy(bits.bytes());
+    std::vector<unsigned> up, down;
+    for (unsigned s = copy.next(0); s < Bits::size; s = copy.next(s + 1)) up.push_back(s);
+    for (int s = copy.previous(Bits::size - 1); s >= 0; s = s == 0 ? -1 : copy.previous(s - 1)) down.push_back(static_cast<unsigned>(s));
+    EXPECT_TRUE(std::ranges::equal(up, set));
+    std::ranges::reverse(down);
+    EXPECT_EQ(up, down);
+    EXPECT_EQ(copy.count(), static_cast<int>(set.size()));
+    EXPECT_EQ(copy.none(), set.empty());
+  }
+}
+
+// ---- the model ----------------------------------------------------------------------------------------------------------------------------------
+
+const std::vector<std::string> words = {"alpha", "beta", "gamma", "delta", "omega", "北京", "房价", "天气"};
+
+struct ModelItem {
+  ItemId id;
+  int source = 0;
+  std::string guid, title, text;
+  Time at{}, received{}, changed{};
+  std::pair<std::int64_t, int> place;  // hour, arrival
+  std::set<int> member, unread, starred;
+};
+struct ModelSub { std::string folder; std::optional<int> keep; };
+struct ModelSource { SourceId id; bool begun = false, gone = false; std::map<int, ModelSub> readers; std::set<std::string> removed; };
+
+class Model {
+ public:
+  Model(unsigned seed, std::string_view name) : random_(seed), store_(name) {
+    for (int u = 0; u < 3; ++u) users_.push_back(OK(store_->write([&](Writer& w) { return w.add_user(fmt::format("user{}", u), now_); })));
+    for (int s = 0; s < 5; ++s) {
+      sources_.push_back({.id = OK(store_->write([&](Writer& w) { return w.add_feed(fmt::format("https://s{}.example/", s), now_); }))});
+      for (int u = 0; u < 3; ++u)
+        if (s % 3 == u || u == 0) subscribe(u, s);
+    }
+  }
+
+  void step() {
+    now_ += minutes(pick(200));
+    switch (pick(14)) {
+      case 0: case 1: case 2: case 3: return fetch();
+      case 4: case 5: return mark();
+      case 6: return mark_all();
+      case 7: return pick(3) == 0 ? unsubscribe() : subscribe(pick(3), pick(5));
+      case 8: return signal();
+      case 9: now_ += hours(24 * pick(9)); return;
+      case 10: return purge();
+      case 11: return keep();
+      case 12: store_.index_all(); indexed_ = true; return;
+      default: if (pick(6) == 0) store_.reopen(); return;
+    }
+  }
+
+  void compare() {
+    for (int u = 0; u < 3; ++u) {
+      std::int64_t stars = 0;
+      for (const auto& i : items_) stars += i.starred.contains(u) ? 1 : 0;
+      ASSERT_EQ(OK(store_->reader()->starred_count(users_[u])), stars);
+      const auto subscriptions = OK(store_->reader()->subscriptions(users_[u]));
+      std::size_t readers = 0;
+      for (const auto& s : sources_) readers += s.readers.contains(u) ? 1 : 0;
+      ASSERT_EQ(subscriptions.size(), readers);
+      for (const auto& sub : subscriptions) {
+        std::int64_t unread = 0, total = 0;
+        for (const auto& i : items_)
+          if (sources_[i.source].id == sub.source.id) unread += i.unread.contains(u) ? 1 : 0, total += i.member.contains(u) ? 1 : 0;
+        ASSERT_EQ(sub.unread, unread);
+        ASSERT_EQ(sub.total, total);
+      }
+      for (int k = 0; k < 6; ++k) list(u);
+    }
+  }
+
+ private:
+  int pick(int n) { return static_cast<int>(random_() % static_cast<unsigned>(n)); }
+
+  std::string text() {
+    std::string out;
+    for (int i = 0, n = 1 + pick(5); i < n; ++i) out += words[pick(static_cast<int>(words.size()))] + " ";
+    return out;
+  }
+
+  void fetch() {
+    const int s = pick(5);
+    ModelSource& source = sources_[s];
+    if (source.gone) return;
+    std::vector<NewItem> items;
+    std::map<std::string, const NewItem*> first;
+    for (int i = 0, n = pick(12); i < n; ++i)
+      items.push_back(item_of(fmt::format("g{}", pick(60)), text(), "<p>" + text() + "</p>", pick(2) ? std::optional(now_ - minutes(pick(4000)) + minutes(60)) : std::nullopt));
+    const auto result = OK(store_->write([&](Writer& w) { return w.commit_fetch(outcome_of(source.id, now_, items)); }));
+
+    std::vector<NewItem*> order;
+    std::size_t duplicates = 0, stored = 0;
+    for (auto& n : items) {
+      if (first.emplace(n.item.id, &n).second) order.push_back(&n); else ++duplicates;
+    }
+    std::ranges::reverse(order);
+    const auto published = [&](const NewItem* n) { return std::min(n->item.date_published.value_or(now_), now_); };
+    std::ranges::stable_sort(order, {}, published);
+    std::vector<ItemId> updated;
+    for (const NewItem* n : order) {
+      if (source.removed.contains(n->item.id)) { ++duplicates; continue; }
+      const auto known = std::ranges::find_if(items_, [&](const ModelItem& i) { return i.source == s && i.guid == n->item.id; });
+      if (known != items_.end()) {
+        ++duplicates;
+        if (known->title == n->item.title && known->text == n->item.content_html) continue;
+        known->title = n->item.title;
+        known->text = n->item.content_html;
+        known->changed = now_;
+        updated.push_back(known->id);
+        indexed_ = false;
+        continue;
+      }
+      ModelItem i{.id = result.stored_ids.at(stored++), .source = s, .guid = n->item.id, .title = n->item.title, .text = n->item.content_html,
+                  .at = source.begun ? now_ : published(n), .received = now_, .changed = now_, .place = {}, .member = {}, .unread = {}, .starred = {}};
+      i.place = {hour_of(i.at), arrivals_++};
+      for (const auto& [u, sub] : source.readers) i.member.insert(u), i.unread.insert(u);
+      items_.push_back(i);
+      indexed_ = false;
+    }
+    source.begun = source.begun || !items.empty();
+    ASSERT_EQ(result.stored, stored);
+    ASSERT_EQ(result.duplicates, duplicates);
+    ASSERT_EQ(result.updated_ids, updated);
+  }
+
+  void mark() {
+    const int u = pick(3);
+    const auto how = static_cast<Mark>(pick(4));
+    std::vector<ItemId> ids;
+    std::set<std::int64_t> changed;
+    for (int i = 0, n = pick(8); i < n && !items_.empty(); ++i) {
+      ModelItem& item = items_[pick(static_cast<int>(items_.size()))];
+      ids.push_back(item.id);
+      if (!item.member.contains(u)) continue;
+      auto& set = how == Mark::read || how == Mark::unread ? item.unread : item.starred;
+      const bool on = how == Mark::unread || how == Mark::star;
+      if (on ? set.insert(u).second : set.erase(u) > 0) changed.insert(item.id.value);
+    }
+    std::set<std::int64_t> got;
+    for (const ItemId id : OK(store_->write([&](Writer& w) { return w.mark(users_[u], ids, how); }))) got.insert(id.value);
+    ASSERT_EQ(got, changed);
+  }
+
+  void mark_all() {
+    const int u = pick(3), s = pick(5);
+    MarkScope scope;
+    if (pick(3) == 0) scope.source = sources_[s].id;
+    else if (pick(2) == 0) scope.folder = fmt::format("folder{}", pick(2));
+    if (pick(2) == 0) scope.before = now_ - hours(pick(72));
+    std::int64_t n = 0;
+    bool any = !scope.source && !scope.folder;
+    for (const auto& source : sources_) any = any || (source.readers.contains(u) && (source.id == scope.source || (scope.folder && source.readers.at(u).folder == *scope.folder)));
+    const auto done = store_->write([&](Writer& w) { return w.mark_all_read(users_[u], scope); });
+    if (!any) {
+      ASSERT_EQ(done.error().code, Code::not_found);
+      return;
+    }
+    for (auto& i : items_) {
+      if (!i.member.contains(u) || (scope.before && i.received > *scope.before)) continue;
+      if (scope.source && sources_[i.source].id != scope.source) continue;
+      if (scope.folder && sources_[i.source].readers.at(u).folder != *scope.folder) continue;
+      n += static_cast<std::int64_t>(i.unread.erase(u));
+    }
+    ASSERT_EQ(OK(done), n);
+  }
+
+  void subscribe(int u, int s) {
+    ModelSource& source = sources_[s];
+    if (source.gone || source.readers.contains(u)) return;
+    const std::string folder = fmt::format("folder{}", s % 2);
+    OK(store_->write([&](Writer& w) { return w.subscribe(users_[u], source.id, "", folder); }));
+    source.readers[u] = {.folder = folder, .keep = {}};
+    std::vector<ModelItem*> there;
+    for (auto& i : items_) if (i.source == s) there.push_back(&i);
+    std::ranges::sort(there, std::greater<>(), [](const ModelItem* i) { return i->place; });
+    for (std::size_t i = 0; i < there.size(); ++i) {
+      there[i]->member.insert(u);
+      if (i < 100) there[i]->unread.insert(u);
+    }
+  }
+
+  void unsubscribe() {
+    const int u = pick(3), s = pick(5);
+    ModelSource& source = sources_[s];
+    if (!source.readers.contains(u) || (source.readers.size() == 1 && pick(3) != 0)) return;
+    OK(store_->write([&](Writer& w) { return w.unsubscribe(users_[u], source.id); }));
+    source.readers.erase(u);
+    for (auto& i : items_)
+      if (i.source == s) i.member.erase(u), i.unread.erase(u), i.starred.erase(u);
+  }
+
+  void keep() {
+    const int u = pick(3), s = pick(5);
+    if (!sources_[s].readers.contains(u)) return;
+    const std::optional<std::int32_t> days = pick(4) == 0 ? std::nullopt : std::optional(pick(12));
+    OK(store_->write([&](Writer& w) { return w.edit_subscription(users_[u], sources_[s].id, {}, {}, std::optional(days)); }));
+    sources_[s].readers[u].keep = days;
+  }
+
+  void purge() {
+    while (OK(store_->write([&](Writer& w) { return w.purge(now_, 1 + static_cast<std::size_t>(pick(20))); }))) {}
+    for (std::size_t s = 0; s < sources_.size(); ++s) {
+      ModelSource& source = sources_[s];
+      if (source.readers.empty()) source.gone = true;
+      std::erase_if(items_, [&](ModelItem& i) {
+        if (i.source != static_cast<int>(s)) return false;
+        if (source.gone) return true;
+        bool walked = false;
+        for (const auto& [u, sub] : source.readers) {
+          const int days = sub.keep.value_or(365);
+          if (days == 0 || i.received + std::chrono::days(days) > now_ || i.starred.contains(u)) continue;
+          i.member.erase(u);
+          i.unread.erase(u);
+          walked = true;
+        }
+        if (!walked || !i.member.empty()) return false;
+        source.removed.insert(i.guid);
+        return true;
+      });
+    }
+  }
+
+  void signal() {
+    if (items_.empty()) return;
+    const int u = pick(3);
+    ModelItem& item = items_[pick(static_cast<int>(items_.size()))];
+    const Signal signal{.id = fmt::format("s{}", pick(40)), .item = item.id, .kind = static_cast<SignalKind>(pick(7)), .at = now_, .dwell_seconds = 3.5};
+    const auto done = store_->write([&](Writer& w) { return w.add_signal(users_[u], signal); });
+    auto& seen = signals_[u];
+    if (seen.contains(signal.id)) {
+      ASSERT_FALSE(OK(done));
+    } else if (!item.member.contains(u)) {
+      ASSERT_EQ(done.error().code, Code::not_found);
+    } else {
+      ASSERT_TRUE(OK(done));
+      seen.insert(signal.id);
+      if (signal.kind == SignalKind::open || signal.kind == SignalKind::finish) item.unread.erase(u);
+      if (signal.kind == SignalKind::star) item.starred.insert(u);
+    }
+    ASSERT_EQ(OK(store_->reader()->signals(users_[u], 1000)).size(), seen.size());
+  }
+
+  void list(int u) {
+    ItemQuery query{.order = pick(2) ? Order::newest : Order::oldest, .state = static_cast<ReadState>(pick(4)), .limit = static_cast<std::size_t>(1 + pick(30)), .bodies = pick(2) == 0};
+    const int s = pick(5);
+    if (pick(3) == 0) query.source = sources_[s].id;
+    else if (pick(2) == 0) query.folder = fmt::format("folder{}", pick(2));
+    if (pick(3) == 0) query.after = now_ - hours(pick(100));
+    if (pick(4) == 0) query.before = now_ - hours(pick(50));
+    std::vector<std::string> wanted;
+    if (indexed_ && pick(3) == 0) {
+      for (int i = 0, n = 1 + pick(2); i < n; ++i) wanted.push_back(words[pick(static_cast<int>(words.size()))]);
+      for (const auto& w : wanted) query.text += w + " ";
+    }
+    bool any = !query.source && !query.folder;
+    for (const auto& source : sources_) any = any || (source.readers.contains(u) && (source.id == query.source || (query.folder && source.readers.at(u).folder == *query.folder)));
+    if (!any) {
+      ASSERT_EQ(store_->reader()->items(users_[u], query).error().code, Code::not_found);
+      return;
+    }
+    std::vector<const ModelItem*> expected;
+    for (const auto& i : items_) {
+      if (!i.member.contains(u)) continue;
+      if (query.source && sources_[i.source].id != query.source) continue;
+      if (query.folder && sources_[i.source].readers.at(u).folder != *query.folder) continue;
+      if (query.state == ReadState::unread && !i.unread.contains(u)) continue;
+      if (query.state == ReadState::read && i.unread.contains(u)) continue;
+      if (query.state == ReadState::starred && !i.starred.contains(u)) continue;
+      if ((query.after && i.changed < *query.after) || (query.before && i.changed >= *query.before)) continue;
+      if (std::ranges::any_of(wanted, [&](const std::string& w) { return (i.title + i.text).find(w) == std::string::npos; })) continue;
+      expected.push_back(&i);
+    }
+    std::ranges::sort(expected, {}, [](const ModelItem* i) { return i->place; });
+    if (query.order == Order::newest) std::ranges::reverse(expected);
+    std::vector<StoredItem> got;
+    do {
+      auto page = OK(store_->reader()->items(users_[u], query));
+      ASSERT_TRUE(!page.items.empty() || page.cursor.empty());
+      ASSERT_LE(page.items.size(), query.limit);
+      const auto ids = OK(store_->reader()->ids(users_[u], query));
+      ASSERT_EQ(ids.items.size(), page.items.size());
+      for (std::size_t i = 0; i < ids.items.size(); ++i) ASSERT_EQ(ids.items[i].id, page.items[i].id);
+      for (auto& i : page.items) got.push_back(std::move(i));
+      query.cursor = page.cursor;
+    } while (!query.cursor.empty());
+    ASSERT_EQ(got.size(), expected.size()) << query.text;
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      ASSERT_EQ(got[i].id, expected[i]->id);
+      ASSERT_EQ(got[i].item.title, expected[i]->title);
+      ASSERT_EQ(got[i].item.content_html, query.bodies ? expected[i]->text : "");
+      ASSERT_EQ(got[i].at, expected[i]->at);
+      ASSERT_EQ(got[i].changed, expected[i]->changed);
+      ASSERT_EQ(got[i].read, !expected[i]->unread.contains(u));
+      ASSERT_EQ(got[i].starred, expected[i]->starred.contains(u));
+    }
+  }
+
+  std::mt19937 random_;
+  TempStore store_;
+  Time now_ = start;
+  std::vector<UserId> users_;
+  std::vector<ModelSource> sources_;
+  std::vector<ModelItem> items_;
+  std::map<int, std::set<std::string>> signals_;
+  int arrivals_ = 0;
+  bool indexed_ = true;
+};
+
+TEST(Store, BehavesAsAPlainModel) {
+  const int rounds = std::getenv("WEIR_LONG") != nullptr ? 200 : 6;
+  for (int seed = 1; seed <= rounds; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    Model model(static_cast<unsigned>(seed), "model");
+    for (int i = 0; i < 300; ++i) {
+      model.step();
+      if (i % 3 == 0) model.compare();
+      if (::testing::Test::HasFatalFailure()) FAIL() << "seed " << seed << " step " << i;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace weir::store
