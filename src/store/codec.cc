@@ -208,7 +208,7 @@ void strip(std::string_view html, std::string& out) {
 
 }  // namespace
 
-std::string plain_text(const Item& item) {
+std::string indexed_text(const Item& item) {
   std::string out;
   out.reserve(item.content_html.size());
   if (!item.content_html.empty()) strip(item.content_html, out);

@@ -70,6 +70,6 @@ std::string framed(const Item& item);
 Result<std::string> train(const std::vector<std::string>& samples, std::size_t size);
 
 // Words to search for: the text of the item's body without tags, entities decoded.
-std::string plain_text(const Item& item);
+std::string indexed_text(const Item& item);
 
 }  // namespace weir::store

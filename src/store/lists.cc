@@ -126,7 +126,7 @@ class Walk {
     Item item;
     TRY(read_body(db_, shared_, place, item));
     item.title = TRY(db_.text("SELECT title FROM items WHERE place=?", place)).value_or("");
-    return Document(item.title, plain_text(item));
+    return Document(item.title, indexed_text(item));
   }
 
   // True: go on. One more than the limit is collected, so that the last page is known to be the last.

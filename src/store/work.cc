@@ -166,7 +166,7 @@ Result<std::size_t> Writer::index_search(std::size_t limit, Duration budget) {
       TRY(db_->run("DELETE FROM ft WHERE rowid=?", place));
       TRY(db_->run("DELETE FROM f WHERE rowid=?", place));
     }
-    std::string text = plain_text(stored.item);
+    std::string text = indexed_text(stored.item);
     text += '\n';
     text += stored.item.title;
     TRY(db_->run("INSERT INTO ft(rowid, title) VALUES(?, ?)", place, stored.item.title));
