@@ -95,7 +95,12 @@ class Tries {
     return std::max(seconds(1), seconds(static_cast<std::int64_t>((1 - bucket.left) * static_cast<double>(refill.count())) + 1));
   }
 
-  void forgive(const std::string& key) {
+  // One that succeeded does not count.
+  void give_back(const std::string& key) {
+    const std::scoped_lock lock(mutex_);
+    if (const auto found = buckets_.find(key); found != buckets_.end()) found->second.left = std::min(found->second.burst, found->second.left + 1);
+  }
+  void forget(const std::string& key) {
     const std::scoped_lock lock(mutex_);
     buckets_.erase(key);
   }
@@ -238,7 +243,8 @@ std::expected<Accounts::Session, Refusal> Accounts::sign_in(std::string_view nam
   const bool right = crypto_pwhash_str_verify(hash.c_str(), password.data(), password.size()) == 0;
   parts_->hashing.release();
   if (!right || !has_password) return std::unexpected(Refusal{wrong(), {}});
-  parts_->by_name.forgive(name_key);
+  parts_->by_name.forget(name_key);
+  parts_->by_address.give_back(address_key(address));
   return parts_->open_session(known->id);
 }
 
@@ -253,6 +259,7 @@ std::expected<Accounts::Session, Refusal> Accounts::sign_in_by_link(std::string_
   const auto id = parts_->store.write([&](store::Writer& writer) { return writer.use_sign_in_link(sha256(code), parts_->clock.now()); });
   if (!id && id.error().code != Code::unauthorised) return std::unexpected(Refusal{id.error(), {}});
   if (!id) return std::unexpected(Refusal{{Code::unauthorised, "this sign-in link was used already, or its day is over", {}, "weir user link"}, {}});
+  parts_->by_address.give_back(address_key(address));
   return parts_->open_session(*id);
 }
 

@@ -377,6 +377,8 @@ std::string_view misframed(const wire::request_parser<wire::string_body>& parser
   if (hosts > 1 || (hosts == 0 && message.version() == 11)) return "one Host header is expected";
   if (message.count(wire::field::transfer_encoding) && (!parser.chunked() || message.count(wire::field::transfer_encoding) > 1))
     return "the only Transfer-Encoding here is chunked";
+  const std::string_view length(message[wire::field::content_length]);
+  if (message.count(wire::field::content_length) > 1 || length.find_first_not_of("0123456789") != std::string_view::npos) return "one Content-Length of digits is expected";
   if (message.count(wire::field::transfer_encoding) && message.count(wire::field::content_length)) return "Content-Length and Transfer-Encoding together";
   return {};
 }
