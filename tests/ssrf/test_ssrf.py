@@ -70,12 +70,12 @@ class Inside(unittest.TestCase):
     def test_every_redirect(self):
         answers = self.none_connects(internet.redirects(internet.direct() + internet.names()))
         self.assertGreaterEqual(len({path for _, _, path, _ in self.net.served}), len(internet.direct()))
-        self.assertGreater(sum(a['code'] == 'refused' for a in answers), len(answers) / 2)
+        self.assertGreater(sum(a.get('code') == 'refused' for a in answers), len(answers) / 2)
 
     def test_every_name(self):
         answers = self.none_connects(internet.names())
         self.assertTrue({internet.name_of(a) for a in ('10.0.0.1', '::1')} <= set(self.net.dns.asked))
-        self.assertGreater(sum(a['code'] == 'refused' for a in answers), len(answers) / 2)
+        self.assertGreater(sum(a.get('code') == 'refused' for a in answers), len(answers) / 2)
 
     def test_a_name_that_changes_its_mind(self):
         urls = [f'http://rebind-{i}.test/' for i in range(20)]
