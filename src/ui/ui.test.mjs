@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { ACTIONS, bindings, conflicts, GROUPS, ours, parse, print, reader } from './src/keys.js';
 import * as route from './src/route.js';
-import { absolute, excerpt, host, minutes, relative, webAddress } from './src/text.js';
+import { absolute, excerpt, host, languageTag, minutes, relative, webAddress } from './src/text.js';
 
 const here = new URL('src/', import.meta.url);
 const catalogue = (name) => JSON.parse(readFileSync(new URL(`${name}.json`, here), 'utf8'));
@@ -115,6 +115,11 @@ test('reading minutes and excerpts', () => {
   assert.equal(Array.from(excerpt('👩‍🚀'.repeat(400), 10)).length, 11);
   assert.ok(!/[\ud800-\udbff]…$/.test(excerpt('😀'.repeat(400), 10)), 'a character is cut in two');
   assert.equal(excerpt(undefined), '');
+});
+
+test('a language tag has the shape of one', () => {
+  for (const good of ['en', 'zh-Hans', 'pt-BR', 'de-DE-1996']) assert.equal(languageTag(good), good);
+  for (const bad of ['', undefined, null, 'e', '"><x', 'en us', '-en', 'javascript:x']) assert.equal(languageTag(bad), undefined);
 });
 
 test('only web addresses become links', () => {

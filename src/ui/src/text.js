@@ -49,6 +49,11 @@ export function webAddress(address) {
   }
 }
 
+// A language tag, when it is one (BCP 47's shape).
+export function languageTag(text) {
+  return /^[a-z]{2,3}(-[a-z\d]{2,8})*$/i.test(text ?? '') ? text : undefined;
+}
+
 export function host(address) {
   try {
     return new URL(address).host.replace(/^www\./, '');

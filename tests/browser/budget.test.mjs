@@ -1,0 +1,63 @@
+// The budgets of the reader (reference: the reading interface): script < 50 kB gzipped, first rows < 200 ms, a key press on the screen in < 50 ms.
+// Times are medians, of real frames in Chromium, with 2,000 items in Weir. They are printed, whatever they are.
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { fill, openReader, rows, someItems, startWeir, stopBrowser } from './weir.mjs';
+
+after(stopBrowser);
+const median = (numbers) => numbers.slice().sort((a, b) => a - b)[numbers.length >> 1];
+const show = (numbers) => `median ${median(numbers).toFixed(1)} ms, worst ${Math.max(...numbers).toFixed(1)} ms of ${numbers.length}`;
+
+test('script, first rows, key presses', async (t) => {
+  const weir = await startWeir(t);
+  await fill(weir, [0, 1, 2, 3].map((n) => ({ title: `Source ${n}`, folder: `Folder ${n % 2}`, items: someItems(500, { site: `s${n}.example`, chinese: n === 3 }) })));
+  const page = await openReader(t, weir);
+  await rows(page).first().waitFor();
+
+  // What a first visit loads, as it comes over the wire.
+  const html = await (await fetch(weir.base)).text();
+  let script = 0;
+  for (const [, path] of html.matchAll(/(?:src|href)="(\/assets\/[^"]+\.js)"/g)) {
+    const answer = await fetch(weir.base + path, { headers: { 'accept-encoding': 'gzip' } });
+    assert.equal(answer.headers.get('content-encoding'), 'gzip');
+    script += Number(answer.headers.get('content-length'));
+  }
+  t.diagnostic(`script: ${script} bytes gzipped`);
+  assert.ok(script > 1000 && script < 50_000);
+
+  // From the start of the page to rows on the screen: what the browser has cached stays cached, as on any visit but the first.
+  const first = [];
+  for (let i = 0; i < 7; i++) {
+    await page.goto('about:blank');
+    await page.goto(weir.base);
+    await rows(page).first().waitFor();
+    first.push(await page.evaluate(() => performance.getEntriesByName('first-rows')[0].startTime));
+  }
+  t.diagnostic(`first rows: ${show(first)}`);
+
+  // From a key press to the frame that shows the next article, measured in the page: the event's time to the frame after the change.
+  await page.evaluate(() => {
+    globalThis.times = [];
+    addEventListener('keydown', (event) => {
+      const shown = () => document.querySelector('.rows h3 a[aria-current]')?.id + document.querySelector('.article .body')?.textContent;
+      const before = shown();
+      const frame = () => requestAnimationFrame(() => {
+        const channel = new MessageChannel();   // runs after that frame was painted
+        channel.port1.onmessage = () => {
+          if (shown() === before) frame();
+          else globalThis.times.push(performance.now() - event.timeStamp);
+        };
+        channel.port2.postMessage(0);
+      });
+      frame();
+    }, { capture: true });
+  });
+  for (let i = 0; i < 35; i++) {
+    await page.keyboard.press('j');
+    await page.waitForFunction((n) => globalThis.times.length > n, i);
+  }
+  const keys = await page.evaluate(() => globalThis.times);
+  t.diagnostic(`key press to paint: ${show(keys)}`);
+  assert.ok(median(first) < 200, `first rows: ${show(first)}`);
+  assert.ok(median(keys) < 50, `key press to paint: ${show(keys)}`);
+});
