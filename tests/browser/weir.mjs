@@ -137,7 +137,7 @@ export async function openReader(t, weir, { signIn = true, path = '/', ...option
   const page = await context.newPage();
   t.after(async () => {
     await context.close();
-    assert.deepEqual(watch.errors, [], 'script errors');
+    assert.deepEqual(page.watch.errors, [], 'script errors');
     assert.deepEqual(watch.violations, [], 'violations of the Content-Security-Policy');
     assert.deepEqual(watch.outside, [], 'requests to elsewhere');
   });
