@@ -165,7 +165,7 @@ constexpr Rule table[] = {
     {"secret.aws", "aws-access-key", aws, "A(?:KIA|SIA|BIA|CCA)[A-Z2-7]{16}"},
     {"secret.slack", "slack-token", slack, "xox(?:[bpares]-(?:[0-9]{6,14}-){1,3}[0-9A-Za-z-]{6,80}|o-[0-9]+-[0-9A-Fa-f-]{20,80}|e-[0-9]+-[0-9A-Za-z]{60,255}|e\\.xox[bp]-[0-9]+-[0-9A-Za-z]{100,250})", Check::random, 400},
     {"secret.slack", "slack-app-token", slack_app, "xapp-[0-9]-[0-9A-Z]+-[0-9]+-[0-9a-f]{32,128}"},
-    {"secret.slack", "slack-webhook", slack_hook, "hooks\\.slack\\.com/(?:services|workflows|triggers)/[0-9A-Za-z+/]{40,60}", Check::random, 256, nullptr, false},
+    {"secret.slack", "slack-webhook", slack_hook, "hooks\\.slack\\.com/(?:services|workflows|triggers)/[0-9A-Za-z+/]{40,120}", Check::random, 256, nullptr, false},
     {"secret.stripe", "stripe-key", stripe, "(?:[sr]k_(?:live|test)|whsec)_[0-9A-Za-z]{24,247}"},
     {"secret.google", "google-api-key", google, "AIzaSy[0-9A-Za-z_-]{33}"},
     {"secret.google", "google-oauth-secret", google_oauth, "GOCSPX-[0-9A-Za-z_-]{28}"},
