@@ -125,8 +125,8 @@ class Walk {
   Result<Document> read_document(std::int64_t place) {
     Item item;
     TRY(read_body(db_, shared_, place, item));
-    item.title = TRY(db_.text("SELECT title FROM items WHERE place=?", place)).value_or("");
-    return Document(item.title, indexed_text(item));
+    const std::string title = TRY(db_.text("SELECT title FROM items WHERE place=?", place)).value_or("");
+    return Document(title, plain_text(item));  // no title in it yet: the text alone
   }
 
   // True: go on. One more than the limit is collected, so that the last page is known to be the last.
