@@ -538,7 +538,7 @@ Cleaned clean(std::string_view html, std::string_view base_url, const CleanOptio
   Resolver resolver{html, base_url, {}, 0};
   lxb_html_document_t* const document = options.resolve_only ? tree.parse(html, Start::body, &Resolver::on_tag, &resolver) : tree.parse(html, Start::body);
   if (!options.resolve_only) out.html.reserve(html.size() + html.size() / 8);
-  if (document->body != nullptr) Writer(base_url, true, out).body(lxb_dom_interface_node(document->body), options.text);
+  if (document->body != nullptr && (options.text || !options.resolve_only)) Writer(base_url, true, out).body(lxb_dom_interface_node(document->body), options.text);
   if (options.resolve_only) {
     resolver.out.append(html, resolver.copied);
     out.html = std::move(resolver.out);
