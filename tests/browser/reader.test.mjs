@@ -375,13 +375,13 @@ test('tokens and users', async (t) => {
 test('OPML out and in again', async (t) => {
   const weir = await startWeir(t), other = await startWeir(t);
   const site = await startSite(t);
-  const made = await weir.post('/api/sources', { url: `${site.base}/feed.xml`, folder: 'Birds' });
+  const made = await weir.post('/api/sources', { url: `${site.base}/herons/letters`, folder: 'Birds' });
   const page = await openReader(t, weir);
   await press(page, 'g', 's');
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Export OPML' }).click()]);
   assert.equal(download.suggestedFilename(), 'weir.opml');
   const opml = readFileSync(await download.path(), 'utf8');
-  assert.ok(opml.includes(`${site.base}/feed.xml`) && opml.includes('Birds'), opml);
+  assert.ok(opml.includes(`${site.base}/herons/letters`) && opml.includes('Birds'), opml);
 
   const there = await openReader(t, other);
   const file = join(mkdtempSync(join(tmpdir(), 'weir-opml-')), 'mine.opml');
