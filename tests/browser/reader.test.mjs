@@ -487,7 +487,7 @@ test('without the network the page opens and says so', async (t) => {
 });
 
 // WEIR_SCREENSHOT=1: for you, with the model; plain: without one.
-test('the picture for the README', { skip: !process.env.WEIR_SCREENSHOT && 'asked for with WEIR_SCREENSHOT=1' }, async (t) => {
+if (process.env.WEIR_SCREENSHOT) test('the picture for the README', async (t) => {
   const model = process.env.WEIR_SCREENSHOT !== 'plain';
   const weir = await startWeir(t, model ? { more: [] } : {});
   await fill(weir, [
@@ -495,7 +495,7 @@ test('the picture for the README', { skip: !process.env.WEIR_SCREENSHOT && 'aske
     { title: 'Hydrology Weekly', folder: 'Water', items: someItems(6, { site: 'hydrology.example' }).map((item) => ({ ...item, title: item.title.replace('Note', 'Issue') })) },
     { title: 'Builds', folder: 'Work', items: [{ id: 'b1', title: 'Build 1 is green', content_text: 'All tests passed.' }] },
   ]);
-  const page = await openReader(t, weir, { viewport: { width: 1200, height: 720 }, colorScheme: 'light' });
+  const page = await openReader(t, weir, { viewport: { width: 1120, height: 640 }, colorScheme: 'light' });
   const { items } = await weir.get('/api/items?limit=40');
   await weir.post('/api/signals', items.filter((_, i) => i % 2).map((item) => ({ item: item._weir.id, kind: /salmon|flood/.test(item.title) ? 'like' : 'open', dwell_s: 40 })));
   if (model) await until(async () => (await weir.get(`/api/items/${items[0]._weir.id}/why`)).why.some((part) => part.part.startsWith('taste')), 120_000);
