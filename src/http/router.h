@@ -111,6 +111,7 @@ class Router {
   std::array<std::uint64_t, 5> answered() const;
 
   const RouterOptions& options() const { return options_; }
+  Engine& engine() const { return engine_; }
   Accounts& accounts() const { return accounts_; }
 
  private:

@@ -56,7 +56,7 @@ using ErrorCode = boost::system::error_code;
 
 constexpr auto token = asio::as_tuple(asio::use_awaitable);
 constexpr auto head_time = seconds(10), idle_time = seconds(75), body_time = seconds(30), write_time = seconds(60), linger_time = seconds(2);
-constexpr auto heartbeat = seconds(15), drain_time = seconds(8);
+constexpr auto heartbeat = seconds(15), drain_time = seconds(5);
 constexpr std::size_t head_limit = 16 << 10, write_piece = 256 << 10, linger_bytes = 1 << 20, stream_queue = 1000;
 constexpr std::size_t body_bytes_a_second = 64 << 10;
 
@@ -569,11 +569,15 @@ void Server::stop() {
   Parts& parts = *parts_;
   parts.router.accounts().on_end({});
   asio::post(parts.io, [&parts] { parts.quit(); });
-  if (parts.drained.get_future().wait_for(drain_time) != std::future_status::ready)
+  std::future<void> drained = parts.drained.get_future();
+  if (drained.wait_for(drain_time) != std::future_status::ready) {
+    parts.router.engine().stop();  // what still runs waits for a network: it ends, and says so
+    drained.wait_for(seconds(1));
     asio::post(parts.io, [&parts] {
       const std::vector<Connection*> all(parts.connections.begin(), parts.connections.end());
       for (Connection* connection : all) connection->close();
     });
+  }
   parts.fast.reset();  // finishes what runs; answers to closed connections go nowhere
   parts.ingest.reset();
   parts.slow.reset();

@@ -33,7 +33,8 @@ class Server {
 
   // "127.0.0.1:43211": what the client is told, with the port that was picked.
   std::string address() const;
-  // Takes no more connections, lets what runs finish (≤ 8 s), ends streams, closes. Idempotent.
+  // Takes no more connections, ends streams, lets what runs finish; what still runs after 5 s waits for a network: then the engine is stopped, which ends
+  // that too. Idempotent.
   void stop();
 
  private:

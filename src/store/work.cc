@@ -166,8 +166,11 @@ Result<std::size_t> Writer::index_search(std::size_t limit, Duration budget) {
       TRY(db_->run("DELETE FROM ft WHERE rowid=?", place));
       TRY(db_->run("DELETE FROM f WHERE rowid=?", place));
     }
+    std::string text = indexed_text(stored.item);
+    text += '\n';
+    text += stored.item.title;
     TRY(db_->run("INSERT INTO ft(rowid, title) VALUES(?, ?)", place, stored.item.title));
-    TRY(db_->run("INSERT INTO f(rowid, body) VALUES(?, ?)", place, plain_text(stored.item)));
+    TRY(db_->run("INSERT INTO f(rowid, body) VALUES(?, ?)", place, text));
   }
   batch.resize(n);
   TRY(complete(Stage::search, batch));

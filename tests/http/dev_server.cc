@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   const std::string dir = argc > 1 ? argv[1] : "";
-  auto engine = Engine::open({.data = dir, .model = false});
+  auto engine = Engine::open({.data = dir, .model = false, .allow_net = {"127.0.0.0/8"}});
   if (!engine) return std::fprintf(stderr, "%s\n", engine.error().text().c_str()), 1;
   Accounts accounts((*engine)->store(), (*engine)->clock());
   if (const Status started = (*engine)->start(); !started) return std::fprintf(stderr, "%s\n", started.error().text().c_str()), 1;

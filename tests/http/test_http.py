@@ -286,6 +286,21 @@ class Stop(unittest.TestCase):
                 break
         self.assertEqual(set(acked) - stored, set())
 
+    def test_while_a_feed_is_waited_for(self):
+        """A source that takes the connection and says nothing would hold a request for 15 s."""
+        server = Server()
+        self.addCleanup(server.remove)
+        token = server.token("op", "write")
+        with socket.create_server(("127.0.0.1", 0)) as silent, concurrent.futures.ThreadPoolExecutor(1) as pool:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}/feed"
+            asked = pool.submit(server.ask, "POST", "/api/sources", {"url": url}, token)
+            connection, _ = silent.accept()
+            began = time.monotonic()
+            self.assertEqual(server.stop(), 0)
+            self.assertLess(time.monotonic() - began, 10)
+            connection.close()
+            self.assertIn(asked.result().status, (422, 503))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -150,6 +150,12 @@ class Sweep(Case):
             answer = self.server.ask("GET", path.replace("{", "").replace("}", ""))
             self.assertNotIn(answer.status, range(300, 400), path)
 
+    def test_the_page_names_every_route(self):
+        page = (pathlib.Path(__file__).parent.parent.parent / "docs/api.md").read_text()
+        for path, methods in self.paths.items():
+            for method, operation in methods.items():
+                self.assertIn(f"| `{method.upper()} {path}` | {operation['x-access']} |", page)
+
     def test_lists_hold_only_ones_own(self):
         self.fresh()
         for who in ("a", "a-read", "operator"):
