@@ -301,7 +301,7 @@ Result<Decoded> to_utf8(std::string_view bytes, std::string_view content_type) {
     if (label.empty()) continue;
     const std::string name = charset_name(label);
     if (name.empty()) {
-      out.warnings.push_back("the " + std::string(by) + " names a charset that nobody knows: " + std::string(label.substr(0, 40)));
+      out.warnings.push_back("the " + std::string(by) + " names a charset that nobody knows: " + repair_utf8(label.substr(0, 40)));
       continue;
     }
     if (name == "utf-8") {
@@ -341,7 +341,9 @@ Result<Decoded> to_utf8(std::string_view bytes, std::string_view content_type) {
     out.encoding = "utf-8";
     return out;
   }
-  if (bytes.find('\0') != std::string_view::npos) return fail(Code::encoding, "the bytes are no text in any charset that was tried", {}, "give a feed, or name its charset");
+  // A stray control character is damage; one in twenty is a picture or an archive.
+  const auto controls = std::ranges::count_if(bytes, [](char c) { return static_cast<unsigned char>(c) < '\t'; });
+  if (static_cast<std::size_t>(controls) * 20 > bytes.size()) return fail(Code::encoding, "the bytes are no text in any charset that was tried", {}, "give a feed, or name its charset");
   if (mostly_utf8(bytes)) {
     out.warnings.emplace_back("bytes that are not utf-8 were replaced");
     out.text = repair_utf8(bytes);

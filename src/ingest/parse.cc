@@ -21,7 +21,7 @@ Result<const Format*> find_format(Source& source) {
     }
   const std::string_view seen = source.document->root().first().name();
   if (seen.empty()) return fail(Code::not_a_feed, "no markup and no JSON in it", {}, "give a feed");
-  return fail(Code::not_a_feed, "XML that begins with <" + std::string(seen.substr(0, 64)) + ">", {}, "give RSS, Atom, JSON Feed or OPML");
+  return fail(Code::not_a_feed, "XML that begins with <" + repair_utf8(seen.substr(0, 64)) + ">", {}, "give RSS, Atom, JSON Feed or OPML");
 }
 
 Status read(Source& source, std::string& text, Builder& builder) {

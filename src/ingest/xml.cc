@@ -25,6 +25,9 @@ constexpr auto name_bytes = [] {
 
 std::string_view view(const char* begin, const char* end) { return {begin, static_cast<std::size_t>(end - begin)}; }
 
+// A name for a message: of bearable length, and UTF-8 all the same.
+std::string shortened(std::string_view name) { return name.size() <= 64 ? std::string(name) : repair_utf8(name.substr(0, 64)); }
+
 // ---- namespaces
 
 struct Vocabulary {
@@ -135,7 +138,7 @@ class Reader {
       else if (at_[1] == '?') skip_past("?>", 2);
       else TRY(start_tag());
     }
-    if (open_.size() > 1) warn(truncated_, "the document ends inside <" + std::string(document_.nodes_[open_.back().node].text.substr(0, 64)) + ">");
+    if (open_.size() > 1) warn(truncated_, "the document ends inside <" + shortened(document_.nodes_[open_.back().node].text) + ">");
     return {};
   }
 
@@ -373,10 +376,10 @@ class Reader {
     if (document_.nodes_[open_.back().node].text == name && open_.size() > 1) return close(open_.size() - 1);
     for (std::size_t i = open_.size(); --i > 0;)
       if (equal_ignoring_case(document_.nodes_[open_[i].node].text, name)) {
-        if (i + 1 != open_.size()) warn(mismatch_, "end tags that do not fit their start tags, the first is </" + std::string(name.substr(0, 64)) + ">");
+        if (i + 1 != open_.size()) warn(mismatch_, "end tags that do not fit their start tags, the first is </" + shortened(name) + ">");
         return close(i);
       }
-    if (!any_of(voids, core(name))) warn(mismatch_, "an end tag without a start: </" + std::string(name.substr(0, 64)) + ">");
+    if (!any_of(voids, core(name))) warn(mismatch_, "an end tag without a start: </" + shortened(name) + ">");
   }
 
   void close(std::size_t level) {

@@ -72,13 +72,10 @@ std::string Builder::base(Element element, const std::string& outer) const {
 std::string Builder::url(std::string_view written, std::string_view base) const {
   written = trim(written);
   if (written.empty() || written.size() > max_url) return {};
-  const bool scheme = written.size() > 8 && (equal_ignoring_case(written.substr(0, 7), "http://") || equal_ignoring_case(written.substr(0, 8), "https://"));
-  if (scheme && std::ranges::none_of(written, [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '<' || c == '>' || c == '"' || c == '\\'; })) {
-    // As written when a browser would take it.
-    const std::string_view host = written.substr(written.find("//") + 2);
-    if (const char c = host[0]; (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) || is_http(written)) return std::string(written);
-    return {};
-  }
+  // As it is written when a browser would take it so.
+  const bool clean = std::ranges::none_of(written, [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '<' || c == '>' || c == '"' || c == '\\'; });
+  if (clean && written.size() > 7 && (equal_ignoring_case(written.substr(0, 7), "http://") || equal_ignoring_case(written.substr(0, 8), "https://")))
+    return is_http(written) ? std::string(written) : std::string();
   std::string resolved = resolve(written, base);
   return is_http(resolved) ? resolved : std::string();
 }
@@ -129,7 +126,7 @@ void Builder::finish() {
       const Item& item = feed.items[i];
       return item.date_published ? *item.date_published : item.date_modified.value_or(Time::max());
     };
-    std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return date(a) > date(b); });
+    std::ranges::sort(order, [&](std::size_t a, std::size_t b) { return date(a) != date(b) ? date(a) > date(b) : a < b; });
     order.resize(keep);
     std::ranges::sort(order);
     std::vector<Item> kept;
@@ -336,6 +333,19 @@ bool read_module(Builder& builder, Element element, const std::string& base, Ite
       break;
     case key(Ns::itunes, "image"): case key(Ns::itunes, "link"): if (item.image.empty()) item.image = itunes_image(builder, element, base); break;
     case key(Ns::atom, "link"): read_link(builder, element, base, item); break;
+    case key(Ns::atom, "author"): {
+      std::string name = builder.line(element.child(key(Ns::atom, "name")).text(scratch), false);
+      add_author(item.authors, {std::move(name), builder.url(element.child(key(Ns::atom, "uri")).text(scratch), base)});
+      break;
+    }
+    case key(Ns::atom, "category"): add_tag(item.tags, element.attribute("term")); break;
+    case key(Ns::atom, "summary"): if (item.summary.empty()) item.summary = builder.line(text(), element.attribute("type") == "html"); break;
+    case key(Ns::atom, "content"):
+      if (!item.content_html.empty()) break;
+      if (element.has_elements()) item.content_html = builder.content(builder.markup(element, base), base);
+      else if (element.attribute("type") == "html") item.content_html = builder.content(text(), base);
+      else item.content_text = builder.field(text());
+      break;
     case key(Ns::thr, "in-reply-to"): add_in_reply_to(builder, element, base, item); break;
     case key(Ns::media, "group"):
       for (Element inner = element.first(); inner; inner = inner.next()) {
