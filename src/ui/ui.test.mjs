@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { ACTIONS, bindings, conflicts, GROUPS, ours, parse, print, reader } from './src/keys.js';
 import * as route from './src/route.js';
-import { absolute, excerpt, host, languageTag, minutes, relative, webAddress } from './src/text.js';
+import { absolute, excerpt, host, languageTag, minutes, plain, relative, webAddress } from './src/text.js';
 
 const here = new URL('src/', import.meta.url);
 const catalogue = (name) => JSON.parse(readFileSync(new URL(`${name}.json`, here), 'utf8'));
@@ -25,7 +25,7 @@ test('every text that the sources ask for is there, and none is left over', () =
   const asked = new Set([...sources.matchAll(/\bt\('([\w.]+)'/g), ...sources.matchAll(/data-t="(\w+)"/g)].map((match) => match[1]));
   for (const match of sources.matchAll(/\bt\([^()]*\? '(\w+)' : '(\w+)'/g)) asked.add(match[1]).add(match[2]);
   for (const key of asked) assert.ok(key in en, `no text for ${key}`);
-  const families = ['key_', 'group_', 'state_', 'order_', 'theme_', 'counts_', 'scope_', 'part_', 'media_'];
+  const families = ['key_', 'group_', 'state_', 'order_', 'theme_', 'counts_', 'scope_', 'part_', 'note_', 'media_'];
   for (const key of Object.keys(en)) assert.ok(asked.has(key) || families.some((family) => key.startsWith(family)), `nobody uses ${key}`);
   for (const { name } of ACTIONS) assert.ok(en[`key_${name}`], name);
   for (const group of GROUPS) assert.ok(en[`group_${group}`], group);
@@ -104,6 +104,15 @@ test('relative times in both languages', () => {
   assert.equal(relative('no time', now, 'en'), '');
   assert.equal(absolute('no time', 'en'), '');
   assert.match(absolute('2026-03-10T12:00:00Z', 'zh-CN'), /2026年3月/);
+});
+
+test('the text of HTML, for rows: no markup, nothing of scripts and styles, entities as characters', () => {
+  assert.equal(excerpt(plain('<p>a &amp; b</p><script>x()</script><style>p{}</style><p title="1 > 0">c&nbsp;&#8212;&#x6C34;</p><!-- no -->')), 'a & b c —水');
+  assert.equal(plain('&lt;b&gt; &bogus; &#1114112; &#0;').trim(), '<b> &bogus; &#1114112; &#0;');
+  assert.equal(plain(undefined), '');
+  const began = performance.now();
+  for (const nasty of ['<'.repeat(200_000), '<script>'.repeat(50_000), '<a "'.repeat(50_000), '<!--'.repeat(50_000)]) plain(nasty);
+  assert.ok(performance.now() - began < 2000, 'hostile HTML takes too long');
 });
 
 test('reading minutes and excerpts', () => {

@@ -175,17 +175,17 @@ export async function until(condition, ms, text = () => 'it did not happen') {
 
 // ── a small site ──
 
-// {base, hits}: /feed.xml, /page (which links to it), /nothing (a page with no feed).
+// {base, hits}: /herons/letters, /page (which links to it), /nothing (a page with no feed).
 export async function startSite(t) {
   const hits = [];
   const server = createServer((request, response) => {
     hits.push(request.url);
     const answer = (type, text, status = 200) => response.writeHead(status, { 'content-type': type }).end(text);
-    if (request.url === '/feed.xml')
+    if (request.url === '/herons/letters')
       return answer('application/rss+xml', `<?xml version="1.0"?><rss version="2.0"><channel><title>Heron Letters</title><link>http://${request.headers.host}/page</link><description>d</description>${
         [3, 2, 1].map((n) => `<item><guid>letter-${n}</guid><title>Letter ${n}</title><link>http://${request.headers.host}/${n}</link><description>&lt;p&gt;The heron stood still, day ${n}.&lt;/p&gt;</description></item>`).join('')
       }</channel></rss>`);
-    if (request.url === '/page') return answer('text/html', '<!doctype html><title>Herons</title><link rel="alternate" type="application/rss+xml" href="/feed.xml"><p>Herons.');
+    if (request.url === '/page') return answer('text/html', '<!doctype html><title>Herons</title><link rel="alternate" type="application/rss+xml" href="/herons/letters"><p>Herons.');
     if (request.url === '/nothing') return answer('text/html', '<!doctype html><title>Nothing</title><p>No feed here.');
     return answer('text/plain', 'no', 404);
   });

@@ -32,6 +32,34 @@ export function minutes(text) {
   return Math.max(1, Math.round(words / 230 + wide / 400));
 }
 
+const ENTITIES = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: ' ' };
+
+// About the text of HTML, for a row's excerpt and its minutes: shown as text, so nothing depends on it being right. Linear: each piece is passed once.
+export function plain(html) {
+  let out = '';
+  for (let at = 0; html && at < html.length;) {
+    const open = html.indexOf('<', at);
+    out += html.slice(at, open < 0 ? undefined : open) + ' ';
+    if (open < 0) break;
+    const hidden = /^<(script|style)\b/i.exec(html.slice(open, open + 9))?.[1].toLowerCase();
+    const comment = html.startsWith('<!--', open);
+    const end = html.indexOf(comment ? '-->' : hidden ? `</${hidden}` : '>', open + 1);
+    if (end < 0) break;
+    at = comment ? end + 3 : hidden ? end : tagEnd(html, open);
+  }
+  return out.replace(/&(?:#(\d{1,7})|#x([\da-f]{1,6})|(\w{2,4}));/gi, (all, decimal, hex, name) => {
+    if (name) return ENTITIES[name.toLowerCase()] ?? all;
+    const code = parseInt(decimal ?? hex, decimal ? 10 : 16);
+    return code > 31 && code < 0x110000 && !(code >= 0xd800 && code < 0xe000) ? String.fromCodePoint(code) : all;
+  });
+}
+
+// Past the tag that opens at `open`: a > inside quotes does not end it, within reason.
+function tagEnd(html, open) {
+  const tag = /^<(?:[^>"']|"[^"]*"|'[^']*')*>/.exec(html.slice(open, open + 2000));
+  return tag ? open + tag[0].length : html.indexOf('>', open) + 1;
+}
+
 // The first `length` characters as one line, without cutting a character in two.
 export function excerpt(text, length = 160) {
   const line = (text ?? '').slice(0, length * 4).replace(/\s+/g, ' ').trim();
