@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-#include "base/text.h"
 #include "store/sqlite.h"
 
 namespace weir::store {
@@ -154,67 +153,6 @@ Result<std::string> train(const std::vector<std::string>& samples, std::size_t s
   if (ZDICT_isError(n) != 0) return fail(Code::invalid, fmt::format("no dictionary came of {} samples: {}", samples.size(), ZDICT_getErrorName(n)));
   dictionary.resize(n);
   return dictionary;
-}
-
-namespace {
-
-// "&amp;" and the like at `at`, decoded to `out`; how many bytes it took, 0 when it is no reference.
-std::size_t decode_reference(std::string_view html, std::size_t at, std::string& out) {
-  const std::size_t end = html.find(';', at);
-  if (end == std::string_view::npos || end - at > 10) return 0;
-  const std::string_view name = html.substr(at + 1, end - at - 1);
-  static constexpr std::pair<std::string_view, char32_t> names[] = {{"amp", '&'}, {"lt", '<'}, {"gt", '>'}, {"quot", '"'}, {"apos", '\''}, {"nbsp", ' '}};
-  for (const auto& [known, as] : names)
-    if (name == known) {
-      append_utf8(out, as);
-      return end - at + 1;
-    }
-  if (name.size() < 2 || name[0] != '#') return 0;
-  const bool hex = name[1] == 'x' || name[1] == 'X';
-  char32_t value = 0;
-  for (const char c : name.substr(hex ? 2 : 1)) {
-    const int digit = c >= '0' && c <= '9' ? c - '0' : hex && (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-    if (digit < 0 || value > 0x10ffff) return 0;
-    value = value * (hex ? 16 : 10) + static_cast<char32_t>(digit);
-  }
-  if (value == 0 || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff)) return 0;
-  append_utf8(out, value);
-  return end - at + 1;
-}
-
-// The sanitiser has been here: tags are well formed, script and style are gone. Anything else only costs odd words in the index.
-void strip(std::string_view html, std::string& out) {
-  static constexpr std::string_view inline_tags[] = {"a", "abbr", "b", "bdi", "bdo", "cite", "code", "em", "i", "ins", "mark", "s", "small", "span", "strong", "sub", "sup", "u", "wbr"};
-  for (std::size_t at = 0; at < html.size();) {
-    const std::size_t next = html.find_first_of("<&", at);
-    out += html.substr(at, next - at);
-    if (next == std::string_view::npos) return;
-    at = next;
-    if (html[at] == '<') {
-      const std::size_t end = html.find('>', at);
-      if (end == std::string_view::npos) return;
-      std::string_view name = html.substr(at + 1, end - at - 1);
-      if (name.starts_with('/')) name.remove_prefix(1);
-      name = name.substr(0, name.find_first_of(" \t\n/"));
-      if (std::ranges::find(inline_tags, name) == std::end(inline_tags)) out += ' ';  // <b>W</b>eir is one word, <p>a</p><p>b</p> are two
-      at = end + 1;
-    } else if (const std::size_t n = decode_reference(html, at, out); n != 0) {
-      at += n;
-    } else {
-      out += html[at++];
-    }
-  }
-}
-
-}  // namespace
-
-std::string indexed_text(const Item& item) {
-  std::string out;
-  out.reserve(item.content_html.size());
-  if (!item.content_html.empty()) strip(item.content_html, out);
-  else out = item.content_text;
-  if (out.empty()) out = item.summary;
-  return out;
 }
 
 }  // namespace weir::store

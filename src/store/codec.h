@@ -69,7 +69,4 @@ std::string framed(const Item& item);
 // Errors: invalid (too few samples to be worth it).
 Result<std::string> train(const std::vector<std::string>& samples, std::size_t size);
 
-// Words to search for: the text of the item's body without tags, entities decoded.
-std::string indexed_text(const Item& item);
-
 }  // namespace weir::store

@@ -118,15 +118,14 @@ class Walk {
   Result<bool> in_text(std::int64_t place) {
     if (plan_->phrases.empty()) return true;
     ++verified_;
-    const Document document = TRY(read_document(place));
-    return std::ranges::all_of(plan_->phrases, [&](const auto& phrase) { return document.holds(phrase); });
+    return TRY(read_and_judge(place)).phrases;
   }
 
-  Result<Document> read_document(std::int64_t place) {
+  Result<Judgement> read_and_judge(std::int64_t place) {
     Item item;
     TRY(read_body(db_, shared_, place, item));
-    item.title = TRY(db_.text("SELECT title FROM items WHERE place=?", place)).value_or("");
-    return Document(item.title, indexed_text(item));
+    const std::string title = TRY(db_.text("SELECT title FROM items WHERE place=?", place)).value_or("");
+    return judge(*plan_, title, plain_text(item));  // no title in it yet: the text alone
   }
 
   // True: go on. One more than the limit is collected, so that the last page is known to be the last.
@@ -290,8 +289,8 @@ class Walk {
     found_.erase(std::unique(found_.begin(), found_.end()), found_.end());
     std::vector<std::pair<double, std::int64_t>> ranked;
     for (const std::int64_t place : found_) {
-      const Document document = TRY(read_document(place));
-      if (std::ranges::all_of(plan_->phrases, [&](const auto& phrase) { return document.holds(phrase); })) ranked.emplace_back(document.score(*plan_), place);
+      const Judgement found = TRY(read_and_judge(place));
+      if (found.phrases) ranked.emplace_back(found.score, place);
     }
     std::ranges::sort(ranked, std::greater<>());  // the newer one of equals
     std::vector<std::int64_t> places;

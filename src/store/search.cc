@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/hash.h"
 #include "base/text.h"
 #include "store/tokenizer.h"
 
@@ -99,53 +98,80 @@ class Planner {
   SearchPlan plan_;
 };
 
-std::vector<std::uint64_t> hashes(std::string_view text) {
-  std::vector<std::uint64_t> out;
-  out.reserve(text.size() / 6);
-  for_each_word(text, Purpose::document, [&](const Word& word) {
-    if (!word.colocated) out.push_back(xxh3(word.text));
-    return true;
-  });
-  return out;
-}
+// The query's words among a document's: for each place the number of the query word that stands there, or none.
+class Reading {
+ public:
+  explicit Reading(const SearchPlan& plan) {
+    for (const std::string& term : plan.terms) number_of(term);
+    for (const auto& phrase : plan.phrases)
+      for (const std::string& word : phrase) number_of(word);
+  }
+
+  void read(std::string_view text) {
+    places_.clear();
+    counts_.assign(words_.size(), 0);
+    for_each_word(text, Purpose::document, [&](const Word& word) {
+      const int number = find(word.text);
+      if (!word.colocated) places_.push_back(number);
+      for (std::size_t i : prefixes_)
+        if (word.text.starts_with(words_[i])) ++counts_[i];
+      if (number >= 0 && !word.colocated) ++counts_[static_cast<std::size_t>(number)];
+      return true;
+    });
+  }
+
+  std::size_t length() const { return places_.size(); }
+  double count(const std::string& term) { return counts_[static_cast<std::size_t>(number_of(term))]; }
+  bool holds(const std::vector<std::string>& phrase) {
+    std::vector<int> wanted;
+    for (const std::string& word : phrase) wanted.push_back(number_of(word));
+    return !std::ranges::search(places_, wanted).empty();
+  }
+
+ private:
+  int number_of(const std::string& term) {
+    const bool prefix = term.ends_with('*');
+    const std::string word = prefix ? term.substr(0, term.size() - 1) : term;
+    for (std::size_t i = 0; i < words_.size(); ++i)
+      if (words_[i] == word && is_prefix(i) == prefix) return static_cast<int>(i);
+    if (prefix) prefixes_.push_back(words_.size());
+    words_.push_back(word);
+    return static_cast<int>(words_.size()) - 1;
+  }
+  bool is_prefix(std::size_t i) const { return std::ranges::find(prefixes_, i) != prefixes_.end(); }
+  int find(std::string_view word) const {
+    for (std::size_t i = 0; i < words_.size(); ++i)
+      if (words_[i] == word) return static_cast<int>(i);
+    return -1;
+  }
+
+  std::vector<std::string> words_;
+  std::vector<std::size_t> prefixes_;  // of words_: beginnings
+  std::vector<int> places_;
+  std::vector<double> counts_;
+};
 
 }  // namespace
 
 Result<SearchPlan> plan_search(std::string_view text) { return Planner().plan(text); }
 
-Document::Document(std::string_view title, std::string_view text) : title_(hashes(title)), text_(hashes(text)) {
-  words_.reserve(text.size());
-  for (const std::string_view part : {title, text})
-    for_each_word(part, Purpose::document, [&](const Word& word) { words_ += '\n'; words_ += word.text; return true; });
-}
-
-bool Document::holds(const std::vector<std::string>& phrase) const {
-  std::vector<std::uint64_t> wanted;
-  for (const std::string& word : phrase) wanted.push_back(xxh3(word));
-  return !std::ranges::search(title_, wanted).empty() || !std::ranges::search(text_, wanted).empty();
-}
-
-double Document::score(const SearchPlan& plan) const {
-  constexpr double k1 = 1.2, b = 0.75, usual_length = 400, title_weight = 4;
-  const double length = 1 - b + b * static_cast<double>(text_.size()) / usual_length;
-  double sum = 0;
+Judgement judge(const SearchPlan& plan, std::string_view title, std::string_view text) {
+  constexpr double k1 = 1.2, b = 0.75, usual_length = 400, title_weight = 4, phrase_in_title = 1;
+  Reading in_title(plan), in_text(plan);
+  in_title.read(title);
+  in_text.read(text);
+  Judgement out;
+  const double length = 1 - b + b * static_cast<double>(in_text.length()) / usual_length;
   for (const std::string& term : plan.terms) {
-    double n = 0;
-    if (term.ends_with('*')) {
-      const std::string begin = '\n' + term.substr(0, term.size() - 1);
-      for (std::size_t at = words_.find(begin); at != std::string::npos; at = words_.find(begin, at + 1)) ++n;
-    } else {
-      const std::uint64_t hash = xxh3(term);
-      n = static_cast<double>(std::ranges::count(text_, hash)) + title_weight * static_cast<double>(std::ranges::count(title_, hash));
-    }
-    sum += n * (k1 + 1) / (n + k1 * length);
+    const double n = in_text.count(term) + title_weight * in_title.count(term);
+    out.score += n * (k1 + 1) / (n + k1 * length);
   }
   for (const auto& phrase : plan.phrases) {
-    std::vector<std::uint64_t> wanted;
-    for (const std::string& word : phrase) wanted.push_back(xxh3(word));
-    if (!std::ranges::search(title_, wanted).empty()) sum += 1;
+    const bool there = in_title.holds(phrase);
+    if (there) out.score += phrase_in_title;
+    out.phrases = out.phrases && (there || in_text.holds(phrase));
   }
-  return sum;
+  return out;
 }
 
 }  // namespace weir::store

@@ -24,16 +24,12 @@ inline constexpr std::size_t most_terms = 64, shortest_prefix = 4;
 // Errors: invalid (a prefix that is too short, too many words), with the word in `where`.
 Result<SearchPlan> plan_search(std::string_view text);
 
-// Words of a document in their order, as hashes; begin(title) after the text: a phrase does not reach over.
-struct Document {
-  explicit Document(std::string_view title, std::string_view text);
-  bool holds(const std::vector<std::string>& phrase) const;
-  // BM25 without idf (every hit has every term): saturation of counts against length, a word in the title counting as four (Robertson & Zaragoza 2009).
-  double score(const SearchPlan& plan) const;
-
- private:
-  std::vector<std::uint64_t> title_, text_;
-  std::string words_;  // of prefix terms: the words themselves
+// How a document answers a plan, in one pass over its words.
+struct Judgement {
+  bool phrases = true;  // each stands somewhere, in the title or in the text
+  // BM25 without idf (every hit has every term): counts saturate, long texts count less, a word in the title is worth four (Robertson & Zaragoza 2009).
+  double score = 0;
 };
+Judgement judge(const SearchPlan& plan, std::string_view title, std::string_view text);
 
 }  // namespace weir::store

@@ -34,6 +34,9 @@ struct Shared {
   std::mutex writing;  // who holds it uses `writer`
   std::unique_ptr<Connection> writer;
 
+  mutable std::mutex stats_mutex;
+  WriterStats stats;
+
   std::mutex queue_mutex;
   std::condition_variable_any queue_filled;
   std::deque<Job> queue;
@@ -46,6 +49,7 @@ struct Shared {
   std::size_t opened = 0;
 
   void execute(std::deque<Job> batch);  // one commit; answers every job
+  void checkpoint_when_due();
 };
 
 // 32 bytes that only this database can make from `bytes`.

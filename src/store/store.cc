@@ -154,7 +154,7 @@ bool run_job(const std::function<Status(Writer&)>& job, Writer& writer, Connecti
 }  // namespace
 
 void Shared::execute(std::deque<Job> batch) {
-  const auto stop_taking = Steady::now() + options.batch;
+  const auto begun = Steady::now();
   std::vector<std::pair<Job, Status>> ran;
   Status committed;
   {
@@ -163,7 +163,7 @@ void Shared::execute(std::deque<Job> batch) {
     Writer handle(*this, db);
     committed = db.run("BEGIN IMMEDIATE");
     while (committed) {
-      if (batch.empty() && Steady::now() < stop_taking) {  // what came meanwhile shares this commit
+      if (batch.empty() && Steady::now() < begun + options.batch) {  // what came meanwhile shares this commit
         const std::scoped_lock queue_lock(queue_mutex);
         batch.swap(queue);
       }
@@ -175,14 +175,27 @@ void Shared::execute(std::deque<Job> batch) {
     if (committed) committed = db.run("COMMIT");
     if (!committed && db.in_transaction()) (void)db.run("ROLLBACK");
   }
+  {
+    const std::scoped_lock counting(stats_mutex);
+    ++stats.commits;
+    stats.jobs += static_cast<std::int64_t>(ran.size());
+    stats.longest_commit = std::max(stats.longest_commit, std::chrono::duration_cast<Duration>(Steady::now() - begun));
+  }
   for (auto& [job, answer] : ran) job.done(committed || !answer ? answer : committed);
   for (Job& job : batch) job.done(committed);  // the transaction was gone before their turn
+  checkpoint_when_due();
+}
 
+// After the answers, so that no answer waits for it.
+void Shared::checkpoint_when_due() {
   const std::scoped_lock holding(writing);
-  if (writer->wal_pages() >= checkpoint_pages) {
-    const int mode = writer->wal_pages() >= checkpoint_pages_at_last ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
-    if (const Status done = writer->checkpoint(mode); !done) log_warn("store", "checkpoint: {}", done.error().text());
-  }
+  if (writer->wal_pages() < checkpoint_pages) return;
+  const auto begun = Steady::now();
+  const int mode = writer->wal_pages() >= checkpoint_pages_at_last ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
+  if (const Status done = writer->checkpoint(mode); !done) log_warn("store", "checkpoint: {}", done.error().text());
+  const std::scoped_lock counting(stats_mutex);
+  ++stats.checkpoints;
+  stats.longest_checkpoint = std::max(stats.longest_checkpoint, std::chrono::duration_cast<Duration>(Steady::now() - begun));
 }
 
 void Store::submit(std::function<Status(Writer&)> job, std::function<void(Status)> done) {
@@ -302,6 +315,11 @@ Status Store::restore(const std::filesystem::path& file, const std::filesystem::
 
 Status Store::quick_check() { return check(shared_->file, shared_->options.vfs, "PRAGMA quick_check(1)"); }
 Status Store::integrity_check() { return check(shared_->file, shared_->options.vfs, "PRAGMA integrity_check(1)"); }
+
+WriterStats Store::writer_stats() const {
+  const std::scoped_lock counting(shared_->stats_mutex);
+  return shared_->stats;
+}
 
 Status Store::checkpoint() {
   const std::scoped_lock lock(shared_->writing);

@@ -119,6 +119,11 @@ struct Arrivals { SourceId source; Time hour{}; std::int64_t stored = 0; };
 
 struct Icon { std::string type, bytes; };
 
+struct WriterStats {          // of the writer since open, for /metrics
+  std::int64_t commits = 0, jobs = 0, checkpoints = 0;
+  Duration longest_commit{}, longest_checkpoint{};  // begin to committed; the log into the file
+};
+
 struct StoreSizes {           // of doctor
   std::int64_t items = 0, sources = 0, users = 0;
   std::int64_t database_bytes = 0, wal_bytes = 0, free_bytes = 0;  // free: pages inside the file that wait for use
@@ -341,6 +346,7 @@ class Store {
   // Trains a compression dictionary for a script that has enough new bodies and none yet; CPU work of a second on the calling thread, outside the
   // writer. True when one was added. Call it now and then.
   Result<bool> train_dictionaries();
+  WriterStats writer_stats() const;
   Status checkpoint();       // at shutdown: the write-ahead log goes into the file
 
  private:

@@ -26,9 +26,16 @@ constexpr std::string_view latin_additional =
     "zzzzzzhtwyas??s?aaaaaaaaaaaaaaaaaaaaaaaaeeeeeeeeeeeeeeeeiiiioooooooooooooooooooooooouuuuuuuuuuuuuuyyyyyyyy??????";
 static_assert(latin_1.size() == 0x180 - 0xc0 && latin_additional.size() == 0x100);
 
+// What an ASCII character is in a word; 0: a separator.
+constexpr auto ascii_fold = [] {
+  std::array<char, 128> table{};
+  for (int c = 0; c < 128; ++c)
+    table[static_cast<std::size_t>(c)] = static_cast<char>((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ? c : c >= 'A' && c <= 'Z' ? c + 32 : 0);
+  return table;
+}();
+
 Folded fold_ascii(unsigned char c) {
-  if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z')) return {Kind::letter, c};
-  if (c >= 'A' && c <= 'Z') return {Kind::letter, static_cast<char32_t>(c + 32)};
+  if (c < 128 && ascii_fold[c] != 0) return {Kind::letter, static_cast<char32_t>(ascii_fold[c])};
   return {};
 }
 
@@ -79,23 +86,23 @@ char32_t decode(std::string_view text, std::size_t at, std::size_t& size) {
   return c;
 }
 
-// A word in the making; stays within max_word bytes by leaving out what does not fit.
+// A word in the making. What does not fit into max_word bytes is left out, in documents and queries alike.
 struct Buffer {
   std::array<char, max_word> bytes;
   std::size_t size = 0;
+  bool full = false;
   void add(char32_t c) {
-    if (c < 0x80) {
-      if (size < max_word) bytes[size++] = static_cast<char>(c);
+    const std::size_t length = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    full = full || size + length > max_word;
+    if (full) return;
+    if (length == 1) {
+      bytes[size++] = static_cast<char>(c);
       return;
     }
-    const std::size_t length = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    if (size + length > max_word) { full(); return; }
     for (std::size_t i = length; i-- > 1; c >>= 6) bytes[size + i] = static_cast<char>(0x80 | (c & 0x3f));
     bytes[size] = static_cast<char>((0xf00u >> length) | c);
     size += length;
   }
-  void full() { limit = true; }
-  bool limit = false;
 };
 
 }  // namespace
@@ -103,6 +110,10 @@ struct Buffer {
 void for_each_word(std::string_view text, Purpose purpose, bool (*take)(void*, const Word&), void* self) {
   std::size_t at = 0, size = 0;
   while (at < text.size()) {
+    if (const auto byte = static_cast<unsigned char>(text[at]); byte < 0x80 && ascii_fold[byte] == 0) {
+      ++at;
+      continue;
+    }
     const Folded first = fold(decode(text, at, size));
     if (first.kind == Kind::separator || first.kind == Kind::ignored) {
       at += size;
@@ -124,13 +135,18 @@ void for_each_word(std::string_view text, Purpose purpose, bool (*take)(void*, c
     }
     Buffer word;
     const std::size_t start = at;
-    for (Folded next = first; next.kind == Kind::letter || next.kind == Kind::ignored;) {
-      if (next.kind == Kind::letter && !word.limit) word.add(next.as);
-      at += size;
-      if (at >= text.size()) break;
+    while (at < text.size()) {
       const auto byte = static_cast<unsigned char>(text[at]);
-      size = 1;
-      next = byte < 0x80 ? fold_ascii(byte) : fold(decode(text, at, size));
+      if (byte < 0x80) {
+        if (ascii_fold[byte] == 0) break;
+        if (word.size < max_word && !word.full) word.bytes[word.size++] = ascii_fold[byte];
+        ++at;
+        continue;
+      }
+      const Folded next = fold(decode(text, at, size));
+      if (next.kind == Kind::separator || next.kind == Kind::ideograph) break;
+      if (next.kind == Kind::letter) word.add(next.as);
+      at += size;
     }
     if (!take(self, {{word.bytes.data(), word.size}, start, at, false})) return;
   }

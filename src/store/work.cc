@@ -146,8 +146,41 @@ Result<bool> Writer::forget_vectors_but(const ModelId& model, std::size_t limit)
 
 // ---- words --------------------------------------------------------------------------------------------------------------------------------------
 
+namespace {
+
+using Steady = std::chrono::steady_clock;
+
+// Merges the index's segments by a piece of about 64 pages (5 ms). False: there is nothing to merge.
+Result<bool> merge_piece(Connection& db, const char* sql) {
+  const auto before = sqlite3_total_changes64(db.handle());
+  TRY(db.run(sql));
+  return sqlite3_total_changes64(db.handle()) - before >= 2;
+}
+
+Status merge_words(Connection& db, Steady::time_point stop) {
+  for (const char* sql : {"INSERT INTO f(f, rank) VALUES('merge', 64)", "INSERT INTO ft(ft, rank) VALUES('merge', 64)"})
+    while (TRY(merge_piece(db, sql)))
+      if (Steady::now() >= stop) return {};
+  return {};
+}
+
+Status index_item(Connection& db, Shared& shared, Query& row, bool again) {
+  const std::int64_t place = row.integer(0);
+  StoredItem stored = TRY(read_item(row));
+  TRY(read_body(db, shared, place, stored.item));
+  if (again) {
+    TRY(db.run("DELETE FROM ft WHERE rowid=?", place));
+    TRY(db.run("DELETE FROM f WHERE rowid=?", place));
+  }
+  TRY(db.run("INSERT INTO ft(rowid, title) VALUES(?, ?)", place, stored.item.title));
+  return db.run("INSERT INTO f(rowid, body) VALUES(?, ?)", place, plain_text(stored.item));
+}
+
+}  // namespace
+
+// Half of the budget for items, half for merging: so merging keeps up with any load, and no commit is longer than the budget and a flush.
 Result<std::size_t> Writer::index_search(std::size_t limit, Duration budget) {
-  const auto stop = std::chrono::steady_clock::now() + budget;
+  const auto begun = Steady::now();
   std::vector<Work> batch;
   {
     Query query(*db_, "SELECT item, version FROM outbox WHERE stage=? ORDER BY item DESC LIMIT ?", static_cast<int>(Stage::search), static_cast<std::int64_t>(limit));
@@ -156,24 +189,13 @@ Result<std::size_t> Writer::index_search(std::size_t limit, Duration budget) {
   std::ranges::reverse(batch);  // rising rowids are the cheapest for the index
   std::size_t n = 0;
   Query row(*db_, "SELECT " WEIR_ITEM_COLUMNS " FROM items INDEXED BY items_id WHERE id=?");
-  for (; n < batch.size() && (n == 0 || std::chrono::steady_clock::now() < stop); ++n) {
+  for (; n < batch.size() && (n == 0 || Steady::now() < begun + budget / 2); ++n) {
     row.again(batch[n].item);
-    if (!TRY(row.next())) continue;
-    const std::int64_t place = row.integer(0);
-    StoredItem stored = TRY(read_item(row));
-    TRY(read_body(*db_, *shared_, place, stored.item));
-    if (batch[n].version > 0) {
-      TRY(db_->run("DELETE FROM ft WHERE rowid=?", place));
-      TRY(db_->run("DELETE FROM f WHERE rowid=?", place));
-    }
-    std::string text = indexed_text(stored.item);
-    text += '\n';
-    text += stored.item.title;
-    TRY(db_->run("INSERT INTO ft(rowid, title) VALUES(?, ?)", place, stored.item.title));
-    TRY(db_->run("INSERT INTO f(rowid, body) VALUES(?, ?)", place, text));
+    if (TRY(row.next())) TRY(index_item(*db_, *shared_, row, batch[n].version > 0));
   }
   batch.resize(n);
   TRY(complete(Stage::search, batch));
+  TRY(merge_words(*db_, begun + budget));
   return n;
 }
 
