@@ -64,6 +64,15 @@ Result<std::unique_ptr<Connection>> Connection::open(const std::filesystem::path
   return connection;
 }
 
+Result<std::unique_ptr<Connection>> Connection::memory() {
+  sqlite3* db = nullptr;
+  const int opened = sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_READWRITE, nullptr);
+  std::unique_ptr<Connection> connection(new Connection(db, ":memory:"));
+  if (opened != SQLITE_OK) return connection->error(opened);
+  TRY(register_tokenizer(*connection));
+  return connection;
+}
+
 Connection::~Connection() {
   for (auto& [sql, prepared] : prepared_) sqlite3_finalize(prepared.statement);
   sqlite3_close_v2(db_);

@@ -27,6 +27,7 @@ class Connection {
  public:
   // Registers the tokenizer, sets the pragmas and reads them back. write creates the file when it is absent (pages of 8 kB, WAL).
   static Result<std::unique_ptr<Connection>> open(const std::filesystem::path& file, Access access, const char* vfs = nullptr, bool normal_sync = false);
+  static Result<std::unique_ptr<Connection>> memory();  // with the tokenizer and nothing else: for tests of the word index
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
