@@ -1,6 +1,7 @@
 #include "cli/serve.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -43,13 +44,18 @@ Status set_passwords(Accounts& accounts, const std::vector<std::string>& passwor
   return {};
 }
 
-// The first user when there is nobody, and a link to sign in with.
-Status offer_link(Accounts& accounts, const std::string& address, bool always) {
-  auto user = accounts.first_user();
-  const bool nobody = !user && user.error().code == Code::not_found;
-  if (nobody) user = accounts.add_user("reader");
-  if (!user) return std::unexpected(user.error());
-  if (nobody || always) fmt::print(stderr, "sign in, once: http://{}/login?link={}\n", address, TRY(accounts.new_link(user->id)));
+// Somebody to read here: the first user is made when there is nobody. True when it was.
+Result<bool> ensure_user(Accounts& accounts) {
+  const auto user = accounts.first_user();
+  if (user) return false;
+  if (user.error().code != Code::not_found) return std::unexpected(user.error());
+  TRY(accounts.add_user("reader"));
+  return true;
+}
+
+Status print_link(Accounts& accounts, const std::string& address) {
+  const User user = TRY(accounts.first_user());
+  fmt::print(stderr, "sign in, once: http://{}/login?link={}\n", address, TRY(accounts.new_link(user.id)));
   return {};
 }
 
@@ -63,6 +69,7 @@ int serve(const Options& options, const ServeArguments& arguments) {
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
+  ::mallopt(M_ARENA_MAX, 2);  // each thread's own arena would keep what one burst needed
   set_log_json(arguments.log_json);
 
   auto engine = Engine::open({.data = options.data, .model = options.model, .model_name = options.model_name, .allow_net = options.allow_net});
@@ -72,6 +79,8 @@ int serve(const Options& options, const ServeArguments& arguments) {
   }
   Accounts accounts((*engine)->store(), (*engine)->clock());
   if (const Status set = set_passwords(accounts, arguments.passwords); !set) return print_error(set.error(), options.json);
+  const auto made = ensure_user(accounts);
+  if (!made) return print_error(made.error(), options.json);
   if (const Status started = (*engine)->start(); !started) return print_error(started.error(), options.json);
 
   const char* web = std::getenv("WEIR_WEB_DIR");  // NOLINT(concurrency-mt-unsafe): before any thread that could set it
@@ -84,7 +93,8 @@ int serve(const Options& options, const ServeArguments& arguments) {
   const std::string address = (*server)->address();
   if (const Status said = (*engine)->store().lock().say(fmt::format("pid {} http://{}", ::getpid(), address)); !said) log_warn("serve", "the lock file keeps no address: {}", said.error().text());
   print_line("listening on http://" + address);
-  if (const Status offered = offer_link(accounts, address, arguments.started_by_script); !offered) print_error(offered.error(), options.json);
+  if (*made || arguments.started_by_script)
+    if (const Status offered = print_link(accounts, address); !offered) print_error(offered.error(), options.json);
   if (const auto user = accounts.first_user(); user && arguments.add.empty())
     if (const auto sources = (*engine)->sources(user->id); sources && sources->empty())
       fmt::print(stderr, "no sources yet: weir add URL, or weir import --starter for a list of well-known feeds to begin with\n");

@@ -91,6 +91,9 @@ void Engine::stop() {
 
 Result<Page> Engine::list(UserId user, const ItemQuery& query) {
   Parts& own = *parts_;
+  // Without a server nobody indexes in the background: a search does it first.
+  if (!query.text.empty() && !own.running)
+    while (TRY(own.store->write([](store::Writer& writer) { return writer.index_search(); })) > 0) {}
   if (query.order != Order::ranked) return own.store->reader()->items(user, query);
   // A ranked list is a walk down one ranking: the cursor is how far it went. The ranking is made anew for every page: what is read meanwhile moves up the
   // rest by as many places, so a page may show an item twice but never hides one that was on top.

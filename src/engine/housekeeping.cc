@@ -1,6 +1,6 @@
 // Work that nobody waits for: the search index, retention, compression dictionaries, the metrics and the checks of doctor.
+#include <malloc.h>
 #include <sys/statvfs.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -39,6 +39,7 @@ void Engine::Parts::keep_house(std::stop_token stop) {
       if (!indexed) log_error("house", "search index: {}", to_string(indexed.error().code));
       if (!indexed || *indexed == 0) break;
     }
+    ::malloc_trim(0);  // what a burst of items needed goes back to the system
     if (clock.steady() >= next_dictionaries) {
       if (const auto trained = store->train_dictionaries(); !trained) log_warn("house", "dictionaries: {}", to_string(trained.error().code));
       next_dictionaries = clock.steady() + std::chrono::minutes(10);

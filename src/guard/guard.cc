@@ -40,9 +40,14 @@ std::vector<std::uint16_t> all_owners() {
   return out;
 }
 
+// The word stands within 64 bytes before, at the start of a word.
 bool has_context(std::string_view text, std::size_t at, std::string_view word) {
+  if (word.empty()) return true;
   const std::size_t from = at > 64 ? at - 64 : 0;
-  return word.empty() || to_lower_ascii(text.substr(from, at - from)).find(word) != std::string::npos;
+  const std::string before = to_lower_ascii(text.substr(from, at - from));
+  for (std::size_t i = before.find(word); i != std::string::npos; i = before.find(word, i + 1))
+    if (starts_word(before, i)) return true;
+  return false;
 }
 
 }  // namespace

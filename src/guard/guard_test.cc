@@ -82,7 +82,7 @@ TEST(Guard, LeavesAloneWhatOnlyLooksLikeOne) {
        {"ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "AKIAIOSFODNN7EXAMPLE", "AIzaSyaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "s.thisstringisalllowercase", "task-force sk-learn desk-lamp",
         "mail bob@example.com or http://example.org/@user", "https://example.org/?key=the-10-best-things-of-2024&session=spring", "ssh://git@example.org/x.git",
         "-----BEGIN PRIVATE KEY----- is how such a file starts", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "a // b@c", "https://example.org/a:b@c",
-        "eyJhbGciOi is how a token starts", "commit 00fWkOjwwL9xiFd 0000000000000000000000000000000000000000", "npm_config_registry_and_other_settings_of_npm_here"})
+        "https://example.org/resizer/v2/X.jpg?token=bf948e17b867165ba56e321fecbbc1744518f0593a980c3d7ec30d2ae38b094f", "rookTable = 0023452Lllk2KqjLBvaxANWEgTd7bqjsxjo8aZj0wd", "eyJhbGciOi is how a token starts", "commit 00fWkOjwwL9xiFd 0000000000000000000000000000000000000000", "npm_config_registry_and_other_settings_of_npm_here"})
     EXPECT_TRUE(found(text).empty()) << text << " " << *found(text).begin();
 }
 

@@ -110,7 +110,7 @@ std::string_view scheme_before(std::string_view text, std::size_t slashes) {
 }
 
 constexpr std::string_view password_keys[] = {"password", "passwd", "passwort", "pwd", "pass", "client_secret", "secret", "x-plex-token"};
-constexpr std::string_view token_keys[] = {"access_token", "accesstoken", "api-key", "api_key", "api_token", "apikey", "apitoken", "auth", "auth_token", "authtoken",
+constexpr std::string_view token_keys[] = {"access_token", "accesstoken", "api-key", "api_key", "api_token", "apikey", "apitoken", "auth_token", "authtoken",
                                            "authkey", "bearer", "feed_token", "id_token", "key", "oauth_token", "private_token", "refresh_token",
                                            "secret_key", "secretkey", "session", "session_id", "sessionid", "subscription-key", "token", "user_token",
                                            "x-api-key", "x-amz-security-token"};
@@ -165,7 +165,7 @@ constexpr Rule table[] = {
     {"secret.aws", "aws-access-key", aws, "A(?:KIA|SIA|BIA|CCA)[A-Z2-7]{16}"},
     {"secret.slack", "slack-token", slack, "xox(?:[bpares]-(?:[0-9]{6,14}-){1,3}[0-9A-Za-z-]{6,80}|o-[0-9]+-[0-9A-Fa-f-]{20,80}|e-[0-9]+-[0-9A-Za-z]{60,255}|e\\.xox[bp]-[0-9]+-[0-9A-Za-z]{100,250})", Check::random, 400},
     {"secret.slack", "slack-app-token", slack_app, "xapp-[0-9]-[0-9A-Z]+-[0-9]+-[0-9a-f]{32,128}"},
-    {"secret.slack", "slack-webhook", slack_hook, "hooks\\.slack\\.com/(?:services|workflows|triggers)/[0-9A-Za-z+/]{40,60}", Check::random, 256, nullptr, false},
+    {"secret.slack", "slack-webhook", slack_hook, "hooks\\.slack\\.com/(?:services|workflows|triggers)/[0-9A-Za-z+/]{40,120}", Check::random, 256, nullptr, false},
     {"secret.stripe", "stripe-key", stripe, "(?:[sr]k_(?:live|test)|whsec)_[0-9A-Za-z]{24,247}"},
     {"secret.google", "google-api-key", google, "AIzaSy[0-9A-Za-z_-]{33}"},
     {"secret.google", "google-oauth-secret", google_oauth, "GOCSPX-[0-9A-Za-z_-]{28}"},
@@ -237,12 +237,21 @@ void match_userinfo(std::string_view text, std::size_t at, std::size_t&, std::ve
   found.push_back({begin, sign + 1});
 }
 
+// The path of a picture: what looks like a key in its query is a signature of that one picture (image resizers, content networks), not a credential.
+bool is_picture(std::string_view path) {
+  for (const std::string_view end : {".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif", ".svg"})
+    if (path.size() >= end.size() && equal_ignoring_case(path.substr(path.size() - end.size()), end)) return true;
+  return false;
+}
+
 // Secret values in the query or fragment.
 void match_query(std::string_view text, std::size_t at, std::size_t& skip, std::vector<Span>& found) {
   const std::size_t end = run(text, at + 2, [](char c) { return !ends_url(c); });
   skip = end;
   const std::string_view url = text.substr(0, end);
-  for (std::size_t begin = url.find_first_of("?#", at + 2); begin < end;) {
+  const std::size_t query = std::min(url.find_first_of("?#", at + 2), end);
+  const bool picture = is_picture(url.substr(at, query - at));
+  for (std::size_t begin = query; begin < end;) {
     ++begin;
     if (url.substr(begin).starts_with("amp;")) begin += 4;  // "&amp;" as HTML writes it
     const std::size_t stop = std::min(url.find_first_of("?&;#", begin), end);
@@ -252,7 +261,7 @@ void match_query(std::string_view text, std::size_t at, std::size_t& skip, std::
       const std::string_view value = url.substr(equals + 1, stop - equals - 1);
       const bool cut_before = value == "[redacted]";
       if ((std::ranges::find(password_keys, key) != std::end(password_keys) && value.size() >= 4 && !cut_before) ||
-          (std::ranges::find(token_keys, key) != std::end(token_keys) && looks_like_a_key(value)))
+          (std::ranges::find(token_keys, key) != std::end(token_keys) && !picture && looks_like_a_key(value)))
         found.push_back({equals + 1, stop});
     }
     begin = stop;

@@ -30,7 +30,7 @@ struct Rule {
   // so that a scan stays linear in the text.
   void (*match)(std::string_view text, std::size_t at, std::size_t& skip, std::vector<Span>& found) = nullptr;
   bool token = true;                      // the character before the literal must not be of a word
-  std::string_view context = {};          // must stand within 64 bytes before, in any case
+  std::string_view context = {};          // a word (small letters) that begins within 64 bytes before, in any case
 };
 
 std::span<const Rule> rules();

@@ -174,15 +174,18 @@ class Writer {
     if (!is_element(node) || node->ns != LXB_NS_HTML) return false;
     static constexpr Rule unknown;
     const Rule& rule = node->local_name < rules.size() ? rules[node->local_name] : unknown;
-    if ((rule.flags & block) != 0) plain_.line();
-    if ((rule.flags & separate) != 0) plain_.space();
-    if (rule.kind == Kind::unwrap) return pass_over(rule);
+    if (rule.kind == Kind::unwrap) return pass_over(0);
     if (rule.kind == Kind::drop) return false;
     switch (place(rule)) {
       case Place::nowhere: return false;
-      case Place::unwrapped: return rule.kind == Kind::keep || rule.kind == Kind::link ? pass_over(rule) : false;
+      case Place::unwrapped: {
+        const std::uint16_t flags = at_.parent == LXB_TAG_PICTURE ? 0 : rule.flags;
+        write_boundary(flags);
+        return rule.kind == Kind::keep || rule.kind == Kind::link ? pass_over(flags) : false;
+      }
       case Place::here: break;
     }
+    boundary(rule.flags);
     const Attributes attributes(node);
     switch (rule.kind) {
       case Kind::keep: return element(rule, attributes);
@@ -214,8 +217,21 @@ class Writer {
     return at_.depth < written_depth ? Place::here : Place::unwrapped;
   }
 
-  bool pass_over(const Rule& rule) {
-    open_.push_back({at_, nullptr, rule.flags});
+  // Where a block or a cell begins or ends, plain text breaks.
+  void boundary(std::uint16_t flags) {
+    if ((flags & block) != 0) plain_.line();
+    if ((flags & separate) != 0) plain_.space();
+  }
+  // Where its tag could not be written, something else says so.
+  void write_boundary(std::uint16_t flags) {
+    boundary(flags);
+    if (!html_) return;
+    if ((flags & block) != 0) out_.html += "<br>";
+    else if ((flags & separate) != 0 && !out_.html.empty()) out_.html += ' ';
+  }
+
+  bool pass_over(std::uint16_t flags) {
+    open_.push_back({at_, nullptr, flags});
     return true;
   }
 
@@ -236,9 +252,9 @@ class Writer {
 
   void leave() {
     const Open& last = open_.back();
+    if (last.written == nullptr) write_boundary(last.flags);
+    else boundary(last.flags);
     if (last.written != nullptr && html_) out_.html.append("</").append(last.written->name).append(">");
-    if ((last.flags & block) != 0) plain_.line();
-    if ((last.flags & separate) != 0) plain_.space();
     at_ = last.outside;
     open_.pop_back();
   }
@@ -312,7 +328,7 @@ class Writer {
       begin(rule.name);
       const std::size_t bare = out_.html.size();
       global(of);
-      if (out_.html.size() == bare || !html_) { out_.html.resize(before); return pass_over(rule); }
+      if (out_.html.size() == bare || !html_) { out_.html.resize(before); return pass_over(0); }
       end();
     } else {
       open_tag(rule, of);
@@ -362,9 +378,9 @@ class Writer {
   // --- elements with addresses ---
 
   bool link(const Rule& rule, const Attributes& of) {
-    if (!html_) return pass_over(rule);
+    if (!html_) return pass_over(0);
     const std::string href = of.has(At::href) ? address(of[At::href], true) : std::string();
-    if (href.empty()) return pass_over(rule);
+    if (href.empty()) return pass_over(0);
     begin("a");
     attribute("href", href);
     out_.html += " rel=\"noopener noreferrer\"";
@@ -522,7 +538,7 @@ Cleaned clean(std::string_view html, std::string_view base_url, const CleanOptio
   Resolver resolver{html, base_url, {}, 0};
   lxb_html_document_t* const document = options.resolve_only ? tree.parse(html, Start::body, &Resolver::on_tag, &resolver) : tree.parse(html, Start::body);
   if (!options.resolve_only) out.html.reserve(html.size() + html.size() / 8);
-  if (document->body != nullptr) Writer(base_url, true, out).body(lxb_dom_interface_node(document->body), options.text);
+  if (document->body != nullptr && (options.text || !options.resolve_only)) Writer(base_url, true, out).body(lxb_dom_interface_node(document->body), options.text);
   if (options.resolve_only) {
     resolver.out.append(html, resolver.copied);
     out.html = std::move(resolver.out);

@@ -28,10 +28,11 @@ double cpu() {
 
 // Cleans, checks the output against the judge, and that cleaning it again changes nothing.
 std::string checked(std::string_view html) {
-  const std::string once = clean(html, base).html;
-  EXPECT_EQ(complaint(once), "") << "from: " << html.substr(0, 300) << "\nto: " << once.substr(0, 300);
-  EXPECT_EQ(clean(once, base).html, once) << "from: " << html.substr(0, 300);
-  return once;
+  const Cleaned once = clean(html, base), twice = clean(once.html, base);
+  EXPECT_EQ(complaint(once.html), "") << "from: " << html.substr(0, 300) << "\nto: " << once.html.substr(0, 300);
+  EXPECT_EQ(twice.html, once.html) << "from: " << html.substr(0, 300);
+  EXPECT_EQ(twice.text, once.text) << "from: " << html.substr(0, 300);
+  return once.html;
 }
 
 // A data set beside the checkout, unpacked; empty when it is not there.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/text.h"
 #include "base/url.h"
@@ -45,11 +46,7 @@ int rank_of(const FeedLink& link, const Url& url) {
 }  // namespace
 
 std::vector<std::string> feed_candidates(std::string_view page_url, std::span<const FeedLink> links, std::size_t limit) {
-  struct Candidate {
-    int rank;
-    std::string url;
-  };
-  std::vector<Candidate> found;
+  std::vector<std::pair<int, std::string>> found;
   for (const FeedLink& link : links) {
     const Result<Url> url = parse_url(link.url);
     if (!url || (url->scheme != "http" && url->scheme != "https")) continue;
@@ -63,12 +60,10 @@ std::vector<std::string> feed_candidates(std::string_view page_url, std::span<co
       found.push_back({places, resolve("/" + std::string(place), page_url)});
     }
   }
-  std::ranges::stable_sort(found, {}, &Candidate::rank);
   std::vector<std::string> out;
-  for (Candidate& candidate : found) {
-    if (out.size() == limit) break;
-    if (!candidate.url.empty() && std::ranges::find(out, candidate.url) == out.end()) out.push_back(std::move(candidate.url));
-  }
+  for (int rank = 0; rank <= places; ++rank)  // few links, fewer ranks; clang's std::stable_sort warns about libstdc++ 12
+    for (const auto& [of, url] : found)
+      if (of == rank && out.size() < limit && !url.empty() && std::ranges::find(out, url) == out.end()) out.push_back(url);
   return out;
 }
 

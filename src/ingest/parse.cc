@@ -14,7 +14,7 @@ constexpr const Format* xml_formats[] = {&rss_format, &atom_format, &opml_format
 // The element that a feed begins with: at the top, where broken servers put messages in front of it, or inside an envelope (SOAP, <xml>).
 Result<const Format*> find_format(Source& source) {
   for (xml::Element top = source.document->root().first(); top; top = top.next())
-    for (xml::Element at = top; at; at = at.key() == top.key() && at.name().data() == top.name().data() ? at.first() : at.next()) {
+    for (xml::Element at = top; at; at = at == top ? at.first() : at.next()) {
       source.root = at;
       for (const Format* format : xml_formats)
         if (format->claims(source)) return format;

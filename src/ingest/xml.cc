@@ -157,10 +157,14 @@ class Reader {
   char* find(char c, char* from) const { return static_cast<char*>(std::memchr(from, c, static_cast<std::size_t>(end_ - from))); }
   // Nothing is searched for twice when it is not there: that would be quadratic.
   char* find_sequence(std::string_view what, char* from, bool& absent) const {
-    if (absent || from >= end_) return nullptr;
-    char* found = static_cast<char*>(memmem(from, static_cast<std::size_t>(end_ - from), what.data(), what.size()));
-    absent = found == nullptr;
-    return found;
+    if (absent) return nullptr;
+    for (char* p = from; p < end_; ++p) {  // memchr for the first byte is faster than memmem: it is rare in what is skipped
+      p = find(what[0], p);
+      if (p == nullptr || static_cast<std::size_t>(end_ - p) < what.size()) break;
+      if (std::memcmp(p, what.data(), what.size()) == 0) return p;
+    }
+    absent = true;
+    return nullptr;
   }
   void warn(bool& flag, std::string text) {
     if (!flag) document_.warnings_.push_back(std::move(text));
@@ -547,23 +551,21 @@ Result<Document> Document::parse(std::string& text, const Limits& limits) {
   return document;
 }
 
-const Node& Element::node() const { return document_->nodes_[index_]; }
-Key Element::key() const { return document_ ? node().key : 0; }
-Ns Element::ns() const { return document_ ? node().ns : Ns::other; }
-std::string_view Element::name() const { return document_ && index_ ? node().text : std::string_view(); }
+const Node* Element::at(std::uint32_t index) const { return document_->nodes_.data() + index; }
+
 std::string_view Element::local_name() const {
   const std::string_view full = name();
   const std::size_t colon = full.find(':');
   return colon == std::string_view::npos ? full : full.substr(colon + 1);
 }
-Element Element::parent() const { return document_ && index_ ? Element(document_, node().parent) : Element(); }
+Element Element::parent() const { return node_ && node_ != at(0) ? Element(document_, at(node_->parent)) : Element(); }
 
 Element Element::element_from(std::uint32_t index) const {
-  while (index && document_->nodes_[index].key == 0) index = document_->nodes_[index].next;
-  return index ? Element(document_, index) : Element();
+  while (index && at(index)->key == 0) index = at(index)->next;
+  return index ? Element(document_, at(index)) : Element();
 }
-Element Element::first() const { return document_ ? element_from(node().child) : Element(); }
-Element Element::next() const { return document_ ? element_from(node().next) : Element(); }
+Element Element::first() const { return node_ ? element_from(node_->child) : Element(); }
+Element Element::next() const { return node_ ? element_from(node_->next) : Element(); }
 Element Element::child(Key key) const {
   Element child = first();
   while (child && child.key() != key) child = child.next();
@@ -571,16 +573,16 @@ Element Element::child(Key key) const {
 }
 
 std::string_view Element::attribute(Key key) const {
-  if (!document_) return {};
-  for (std::size_t i = 0; i < node().attributes; ++i)
-    if (const Attribute& a = document_->attributes_[node().attribute + i]; a.key == key) return a.value;
+  if (!node_) return {};
+  const Attribute* const attributes = document_->attributes_.data() + node_->attribute;
+  for (std::size_t i = 0; i < node_->attributes; ++i)
+    if (attributes[i].key == key) return attributes[i].value;
   return {};
 }
 bool Element::has_attribute(Key key) const {
-  if (!document_) return false;
-  for (std::size_t i = 0; i < node().attributes; ++i)
-    if (document_->attributes_[node().attribute + i].key == key) return true;
-  return false;
+  if (!node_) return false;
+  const Attribute* const attributes = document_->attributes_.data() + node_->attribute;
+  return std::any_of(attributes, attributes + node_->attributes, [&](const Attribute& a) { return a.key == key; });
 }
 
 namespace {
@@ -602,18 +604,18 @@ void walk(const std::vector<Node>& nodes, std::uint32_t top, Enter enter, Leave 
 }  // namespace
 
 std::string_view Element::text(std::string& scratch) const {
-  if (!document_ || !node().child) return {};
+  if (!node_ || !node_->child) return {};
   const std::vector<Node>& nodes = document_->nodes_;
-  const Node& only = nodes[node().child];
+  const Node& only = *at(node_->child);
   if (only.key == 0 && only.next == 0) return only.text;
   scratch.clear();
-  walk(nodes, index_, [&](std::uint32_t i) { if (nodes[i].key == 0) scratch += nodes[i].text; }, [](std::uint32_t) {});
+  walk(nodes, static_cast<std::uint32_t>(node_ - nodes.data()), [&](std::uint32_t i) { if (nodes[i].key == 0) scratch += nodes[i].text; }, [](std::uint32_t) {});
   return scratch;
 }
 
 std::string Element::inner_html(const std::function<std::string(Element, std::string_view)>& address) const {
   std::string out;
-  if (!document_) return out;
+  if (!node_) return out;
   const std::vector<Node>& nodes = document_->nodes_;
   constexpr Key key_of_base = xml::key(Ns::xml, "base");
   const auto shown = [](const Node& n) {
@@ -621,7 +623,7 @@ std::string Element::inner_html(const std::function<std::string(Element, std::st
     return colon == std::string_view::npos ? n.text : n.text.substr(colon + 1);
   };
   const auto is_void = [](const Node& n) { return any_of(voids, n.key) || (n.ns == Ns::xhtml && any_of(voids, core(n.text.substr(n.text.find(':') + 1)))); };
-  walk(nodes, index_,
+  walk(nodes, static_cast<std::uint32_t>(node_ - nodes.data()),
        [&](std::uint32_t i) {
          const Node& n = nodes[i];
          if (n.key == 0) return append_escaped(out, n.text);
@@ -633,7 +635,7 @@ std::string Element::inner_html(const std::function<std::string(Element, std::st
            out += ' ';
            out += attribute.name;
            out += "=\"";
-           if (address && (attribute.key == core("href") || attribute.key == core("src"))) append_escaped(out, address(Element(document_, i), attribute.value));
+           if (address && (attribute.key == core("href") || attribute.key == core("src"))) append_escaped(out, address(Element(document_, at(i)), attribute.value));
            else append_escaped(out, attribute.value);
            out += '"';
          }

@@ -62,9 +62,10 @@ class Element {
  public:
   Element() = default;
   explicit operator bool() const { return document_ != nullptr; }
-  Key key() const;
-  Ns ns() const;
-  std::string_view name() const;       // as written
+  Key key() const { return node_ ? node_->key : 0; }
+  Ns ns() const { return node_ ? node_->ns : Ns::other; }
+  std::string_view name() const { return node_ ? node_->text : std::string_view(); }  // as written
+  bool operator==(const Element& other) const { return node_ == other.node_; }
   std::string_view local_name() const;
   Element parent() const;
   Element first() const;               // the first child that is an element
@@ -83,11 +84,11 @@ class Element {
 
  private:
   friend class Document;
-  Element(const Document* document, std::uint32_t index) : document_(document), index_(index) {}
-  const Node& node() const;
+  Element(const Document* document, const Node* node) : document_(document), node_(node) {}
+  const Node* at(std::uint32_t index) const;
   Element element_from(std::uint32_t index) const;
   const Document* document_ = nullptr;
-  std::uint32_t index_ = 0;
+  const Node* node_ = nullptr;
 };
 
 class Document {
@@ -95,7 +96,7 @@ class Document {
   // Text is UTF-8 without NUL (ingest/charset.h), at most 4 GB. Errors: too_deep, too_large (elements).
   static Result<Document> parse(std::string& text, const Limits& limits = {});
 
-  Element root() const { return Element(this, 0); }  // holds the top-level elements; has no name of its own
+  Element root() const { return Element(this, nodes_.data()); }  // holds the top-level elements; has no name of its own
   Dialect dialect() const { return dialect_; }
   bool mended() const { return !warnings_.empty(); }
   const std::vector<std::string>& warnings() const { return warnings_; }  // at most one of a kind

@@ -25,6 +25,14 @@ class Packed {
   Packed() = default;
   // From [outputs × inputs], as layers store their weights: C = A · wᵀ.
   static Packed rows(View<const float> w, Format format = Format::f32);
+  // From one output's weights after the other: row(o) gives `inputs` of them, valid until the next call.
+  template <class Row>
+  static Packed from(std::size_t outputs, std::size_t inputs, Format format, Row&& row) {
+    Packed p;
+    p.allocate(outputs, inputs, format);
+    for (std::size_t o = 0; o < outputs; ++o) p.set(o, row(o));
+    return p;
+  }
   // From [inputs × outputs], as a matrix product is written: C = A · w.
   static Packed columns(View<const float> w, Format format = Format::f32);
 
@@ -36,16 +44,22 @@ class Packed {
   const std::byte* panel(std::size_t i) const { return bytes_.get() + i * steps_ * panel_outputs * step_bytes; }
   std::size_t size_bytes() const { return panels() * steps_ * panel_outputs * step_bytes; }
 
-  // int8 only. weight ≈ scale · q, and the sum of q over each group of `group` inputs, for the zero point of the activations.
-  std::span<const float> scales() const { return {scales_.get(), panels() * panel_outputs}; }
+  // Inputs fall into groups of 384 where 384 divides them (else one group): int8 activations have a scale a group, and a product may read some groups only.
+  std::size_t groups() const { return groups_; }
+  std::size_t group() const { return inputs_ / groups_; }
+
+  // int8 only: weight = scale · q, |q| ≤ 127, and scale · Σ q of a group of inputs, for the zero point of the activations.
+  const float* scales() const { return scales_.get(); }
+  const float* sums(std::size_t group) const { return sums_.get() + group * panels() * panel_outputs; }
 
  private:
   struct Free { void operator()(void* p) const; };
-  template <class At> static Packed pack(std::size_t outputs, std::size_t inputs, Format format, At at);
+  void allocate(std::size_t outputs, std::size_t inputs, Format format);
+  void set(std::size_t output, const float* weights);
   Format format_ = Format::f32;
-  std::size_t outputs_ = 0, inputs_ = 0, steps_ = 0;
+  std::size_t outputs_ = 0, inputs_ = 0, steps_ = 0, groups_ = 1;
   std::unique_ptr<std::byte[], Free> bytes_;  // 64-byte aligned
-  std::unique_ptr<float[], Free> scales_;
+  std::unique_ptr<float[], Free> scales_, sums_;
 };
 
 }  // namespace weir::math

@@ -16,9 +16,7 @@ struct Access {
     return at != m.sources_.end() && at->first == source ? at->second : Model::Tally{};
   }
   static double weight(const Model& m, const Past& p) { return m.weight(p); }
-  static void coefficients(const Model& m, std::span<const double> x, std::vector<double>& solved, double& rocchio_like, double& rocchio_dislike, double& ridge) {
-    m.split(x, solved, rocchio_like, rocchio_dislike, ridge);
-  }
+  static std::vector<double> seen_from(const Model& m, std::span<const double> x, bool liked) { return m.seen_from(x, liked); }
 };
 
 namespace {
@@ -55,18 +53,33 @@ std::vector<double> source_carry(const Context& c, std::span<const Past> history
 double like(const Context& c) { return c.x.empty() ? 0 : dot(c.x, Access::toward(c.model)); }
 double dislike(const Context& c) { return c.x.empty() ? 0 : dot(c.x, Access::away(c.model)); }
 
+// unit(embedding) · g in one pass; 0 where unit() gives nothing.
+double project(const Embedding& embedding, std::span<const double> g) {
+  const auto [vector, mean] = embedding;
+  if (vector.size() != g.size()) return 0;
+  const bool centred = mean.size() == g.size();
+  double along[4] = {}, square[4] = {};
+  const auto add = [&](std::size_t i, std::size_t k) {
+    const double v = static_cast<double>(vector[i]) - (centred ? static_cast<double>(mean[i]) : 0.0);
+    along[k] += v * g[i];
+    square[k] += v * v;
+  };
+  std::size_t i = 0;
+  for (; i + 4 <= g.size(); i += 4)
+    for (std::size_t k = 0; k < 4; ++k) add(i + k, k);
+  for (; i < g.size(); ++i) add(i, 0);
+  const double length = std::sqrt((square[0] + square[1]) + (square[2] + square[3]));
+  return std::isfinite(length) && length >= 1e-9 ? ((along[0] + along[1]) + (along[2] + along[3])) / length : 0;
+}
+
 // A past item's share of both models: Rocchio w/Σw · xᵢᵀx, ridge w·y·xᵢᵀA⁻¹x.
 std::vector<double> taste_carry(const Context& c, std::span<const Past> history, bool liked) {
-  std::vector<double> out(history.size(), 0.0), solved, x;
+  std::vector<double> out(history.size(), 0.0);
   if (c.x.empty()) return out;
-  double by_like = 0, by_dislike = 0, by_ridge = 0;
-  Access::coefficients(c.model, c.x, solved, by_like, by_dislike, by_ridge);
-  for (std::size_t i = 0; i < history.size(); ++i) {
-    const Past& past = history[i];
-    if (past.strength == 0 || (past.strength > 0) != liked || !unit(past.embedding, c.model.options().dimensions, x) || x.empty()) continue;
-    const double w = Access::weight(c.model, past);
-    out[i] = liked ? w * (by_like * dot(x, c.x) + by_ridge * dot(x, solved)) : -w * (by_dislike * dot(x, c.x) + by_ridge * dot(x, solved));
-  }
+  const std::vector<double> g = Access::seen_from(c.model, c.x, liked);
+  for (std::size_t i = 0; i < history.size(); ++i)
+    if (const Past& past = history[i]; past.strength != 0 && (past.strength > 0) == liked)
+      out[i] = (liked ? 1 : -1) * Access::weight(c.model, past) * project(past.embedding, g);
   return out;
 }
 
@@ -108,8 +121,7 @@ bool unit(const Embedding& embedding, std::size_t dimensions, std::vector<double
   const double length = std::sqrt(dot(out, out));
   if (!std::isfinite(length)) return false;
   if (length < 1e-9) out.clear();
-  else
-    for (double& v : out) v /= length;
+  for (double& v : out) v *= 1 / length;
   return true;
 }
 

@@ -109,11 +109,12 @@ void Model::aim() {
   add_scaled(away_, -ridge_, ridge_against);
 }
 
-void Model::split(std::span<const double> x, std::vector<double>& solved, double& like, double& dislike, double& ridge) const {
-  solved = times(inverse_, x);
-  like = like_.all > 0 ? rocchio_ / like_.all : 0;
-  dislike = dislike_.all > 0 ? rocchio_ * options_.beta / dislike_.all : 0;
-  ridge = ridge_;
+std::vector<double> Model::seen_from(std::span<const double> x, bool liked) const {
+  std::vector<double> g = times(inverse_, x);
+  for (double& v : g) v *= ridge_;
+  const Tally& tally = liked ? like_ : dislike_;
+  if (tally.all > 0) add_scaled(g, rocchio_ * (liked ? 1 : options_.beta) / tally.all, x);
+  return g;
 }
 
 Model Model::fit(std::span<const Past> history, const Options& options) {

@@ -82,8 +82,8 @@ class Model {
   double weight(const Past& past) const;        // |strength| · forget^(reference − order)
   void change(const Past& past, double sign);   // sign −1 takes it back
   void aim();                                   // toward_ and away_ from the sums
-  // How a past item enters the score of x: its weight times (like or dislike · xᵢᵀx + ridge · xᵢᵀsolved), solved = A⁻¹x.
-  void split(std::span<const double> x, std::vector<double>& solved, double& like, double& dislike, double& ridge) const;
+  // What a liked (or disliked) past item is multiplied with, beside its weight, for its share in the score of x.
+  std::vector<double> seen_from(std::span<const double> x, bool liked) const;
 
   Options options_;
   int signals_ = 0;

@@ -57,7 +57,7 @@ Construct read_construct(Builder& builder, Element element, const std::string& o
   if (element.has_elements()) {
     out.kind = Kind::html;
     const Element inner = without_div(element);
-    if (inner.name().data() != element.name().data()) out.base = builder.base(inner, out.base);
+    if (inner != element) out.base = builder.base(inner, out.base);
     if (html && !inner.has_elements()) out.value = inner.text(scratch);  // escaped markup inside a div: the type is right, the div is not
     else out.value = builder.markup(inner, out.base);
     return out;

@@ -26,11 +26,12 @@ std::string_view cut(std::string_view text, std::size_t limit) {
 
 // Whether HTML would read this text otherwise than as it stands: a tag, a reference.
 bool has_markup(std::string_view text) {
-  const auto starts = [&](std::size_t at, std::string_view more) {
-    return at + 1 < text.size() && ((text[at + 1] >= 'a' && text[at + 1] <= 'z') || (text[at + 1] >= 'A' && text[at + 1] <= 'Z') || more.find(text[at + 1]) != std::string_view::npos);
-  };
-  for (std::size_t at = 0; (at = text.find_first_of("<&", at)) != std::string_view::npos; ++at)
-    if (starts(at, text[at] == '<' ? "/!?" : "#")) return true;
+  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  for (std::size_t at = 0; at + 1 < text.size(); ++at) {
+    const char next = text[at + 1];
+    if (text[at] == '<' && (letter(next) || next == '/' || next == '!' || next == '?')) return true;
+    if (text[at] == '&' && (letter(next) || next == '#')) return true;
+  }
   return false;
 }
 
@@ -108,7 +109,7 @@ std::string Builder::markup(Element element, const std::string& outer) const {
   return element.inner_html([&](Element at, std::string_view value) {
     // From the outside in, the bases between the element and the attribute; the tree is at most `depth` deep.
     std::vector<Element> path;
-    for (Element e = at; e && e.key() && !(e.name().data() == element.name().data()); e = e.parent()) path.push_back(e);
+    for (Element e = at; e && e.key() && e != element; e = e.parent()) path.push_back(e);
     std::string inner = outer;
     for (std::size_t i = path.size(); i-- > 0;) inner = base(path[i], inner);
     if (inner == outer) return std::string(value);

@@ -1,0 +1,200 @@
+#include "encode/encoder.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+
+#include "base/hash.h"
+#include "encode/models.h"
+#include "encode/transformer.h"
+#include "encode/workspace.h"
+#include "math/cpu.h"
+#include "math/kernels.h"
+
+namespace weir {
+namespace {
+
+constexpr std::size_t batch_tokens = 256;  // of a micro-batch; one longer text is a batch of its own
+
+Precision default_precision(math::Row row) {
+  switch (row) {
+    case math::Row::amx: return Precision::bf16;
+    case math::Row::scalar: return Precision::f32;
+    default: return Precision::int8;
+  }
+}
+
+math::Format format_of(Precision precision) {
+  return precision == Precision::f32 ? math::Format::f32 : precision == Precision::bf16 ? math::Format::bf16 : math::Format::int8;
+}
+
+// The sha256 that the pinned table has, when the file is one of ours by size; else the file's own.
+Result<std::string> weights_hash(const ModelSource& source, const KnownModel* known) {
+  if (known != nullptr) return std::string(known->files[0].sha256);
+  const auto bytes = source.file.bytes();
+  return to_hex(sha256({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
+}
+
+}  // namespace
+
+std::string_view to_string(Precision precision) {
+  switch (precision) {
+    case Precision::f32: return "f32";
+    case Precision::bf16: return "bf16";
+    case Precision::int8: return "int8";
+    case Precision::int8_portable: return "int8-portable";
+  }
+  return "f32";
+}
+
+std::optional<Precision> parse_precision(std::string_view name) {
+  for (const Precision p : {Precision::f32, Precision::bf16, Precision::int8, Precision::int8_portable})
+    if (to_string(p) == name) return p;
+  return std::nullopt;
+}
+
+struct Encoder::Model {
+  explicit Model(ModelSource s) : source(std::move(s)) {}
+
+  std::string name;
+  ModelId id;
+  Precision precision = Precision::f32;
+  ModelSource source;
+  Transformer transformer;
+  std::vector<TokenId> empty;  // the tokens of a text without one
+  mutable std::mutex mutex;
+  mutable std::vector<std::unique_ptr<Workspace>> idle;  // scratch of calls that are over
+
+  std::vector<TokenId> tokenize(std::string_view text) const {
+    return std::visit([&](const auto& t) { return t.encode(text, source.max_tokens); }, source.tokenizer);
+  }
+
+  std::unique_ptr<Workspace> borrow(std::size_t tokens, std::size_t workers) const {
+    {
+      const std::scoped_lock lock(mutex);
+      for (auto& w : idle) {
+        if (w->tokens < tokens || w->workers.size() < workers) continue;
+        std::unique_ptr<Workspace> out = std::move(w);
+        w = std::move(idle.back());
+        idle.pop_back();
+        return out;
+      }
+    }
+    return transformer.make_workspace(std::max(tokens, std::min(batch_tokens, source.max_tokens)), workers);
+  }
+  void give_back(std::unique_ptr<Workspace> w) const {
+    const std::scoped_lock lock(mutex);
+    if (idle.size() < 64) idle.push_back(std::move(w));
+  }
+
+  // Mean or first state, then unit length. What is not finite has no vector.
+  void pool(math::View<const float> states, std::span<float> out) const {
+    std::ranges::fill(out, 0.0F);
+    const std::size_t n = source.pooling == Pooling::first ? 1 : states.rows;
+    for (std::size_t t = 0; t < n; ++t)
+      for (std::size_t i = 0; i < out.size(); ++i) out[i] += states(t, i);
+    double squares = 0;
+    for (const float v : out) squares += static_cast<double>(v) * v;
+    const auto scale = static_cast<float>(1.0 / std::sqrt(squares));
+    for (float& v : out) v = std::isfinite(scale) && std::isfinite(squares) ? v * scale : 0.0F;
+  }
+};
+
+Encoder::Encoder(std::unique_ptr<const Model> model) : model_(std::move(model)) {}
+Encoder::Encoder(Encoder&&) noexcept = default;
+Encoder& Encoder::operator=(Encoder&&) noexcept = default;
+Encoder::~Encoder() = default;
+
+Result<Encoder> Encoder::load(const std::filesystem::path& model, const Options& options) {
+  const math::Row row = TRY(math::choose_row());
+  std::error_code error;
+  const bool is_folder = model.has_parent_path() || (!known_model(model.string()) && std::filesystem::is_directory(model, error));
+  const std::filesystem::path folder = is_folder ? model : TRY(find_model(model.string()));
+  if (!std::filesystem::is_directory(folder, error)) return fail(Code::not_found, "there is no such folder", folder.string());
+  const KnownModel* known = known_model(folder.filename().string());
+  if (known != nullptr) TRY(check_model(*known, folder, Check::sizes));
+  auto m = std::make_unique<Model>(TRY(open_model(folder)));
+  m->precision = options.precision.value_or(default_precision(row));
+  m->name = folder.filename().string();
+  m->id = fmt::format("{:.16}-{}", TRY(weights_hash(m->source, known)), to_string(m->precision));
+  const std::size_t pieces = std::visit([](const auto& t) { return t.size(); }, m->source.tokenizer);
+  if (pieces > m->source.shape.vocabulary)
+    return fail(Code::corrupt, fmt::format("the tokenizer has {} pieces, the model {} embeddings", pieces, m->source.shape.vocabulary), folder.string());
+  m->transformer = TRY(Transformer::build(m->source, {.format = format_of(m->precision), .portable = m->precision == Precision::int8_portable,
+                                                      .kernels = math::kernels(row)}));
+  m->empty = m->tokenize("");
+  // The matrices are packed now: their pages need not stay. Word embeddings come back a row at a time.
+  const auto bytes = m->source.file.bytes();
+  ::madvise(const_cast<std::byte*>(bytes.data()), bytes.size(), MADV_DONTNEED);
+  ::madvise(const_cast<std::byte*>(bytes.data()), bytes.size(), MADV_RANDOM);
+  return Encoder(std::move(m));
+}
+
+std::vector<std::uint32_t> Encoder::tokenize(std::string_view text) const { return model_->tokenize(text); }
+
+bool Encoder::has_vector(std::span<const float> row) {
+  return std::ranges::any_of(row, [](float v) { return v != 0.0F; });
+}
+
+Matrix Encoder::encode(std::span<const std::string_view> texts, const Executor& executor) const {
+  const Model& m = *model_;
+  Matrix out(texts.size(), dim());
+  std::vector<std::vector<TokenId>> tokens(texts.size());
+  executor.each(texts.size(), [&](std::size_t i, std::size_t) { tokens[i] = m.tokenize(texts[i]); });
+
+  struct Piece {
+    std::vector<TokenId> ids;
+    std::vector<std::size_t> offsets{0}, texts;
+  };
+  std::vector<Piece> pieces;
+  std::size_t longest = 0;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (tokens[i] == m.empty) continue;
+    if (pieces.empty() || pieces.back().ids.size() + tokens[i].size() > batch_tokens) pieces.emplace_back();
+    Piece& piece = pieces.back();
+    piece.ids.insert(piece.ids.end(), tokens[i].begin(), tokens[i].end());
+    piece.offsets.push_back(piece.ids.size());
+    piece.texts.push_back(i);
+    longest = std::max(longest, piece.ids.size());
+  }
+
+  // One batch: its stages are spread over the threads. More: a batch a thread.
+  const Executor alone;
+  const bool spread = pieces.size() == 1 && executor.threads > 1 && longest >= 16;
+  std::vector<std::unique_ptr<Workspace>> workspaces(spread ? 1 : std::max<std::size_t>(1, executor.threads));
+  const auto work = [&](const Piece& piece, std::unique_ptr<Workspace>& w, const Executor& inner) {
+    if (w == nullptr) w = m.borrow(longest, inner.threads);
+    const math::View<const float> states = m.transformer.run({piece.ids, piece.offsets}, *w, inner);
+    for (std::size_t j = 0; j < piece.texts.size(); ++j)
+      m.pool({states.data + piece.offsets[j] * states.stride, piece.offsets[j + 1] - piece.offsets[j], states.columns, states.stride}, out.row(piece.texts[j]));
+  };
+  if (spread) work(pieces[0], workspaces[0], executor);
+  else executor.each(pieces.size(), [&](std::size_t i, std::size_t worker) { work(pieces[i], workspaces[worker], alone); });
+  for (auto& w : workspaces)
+    if (w != nullptr) m.give_back(std::move(w));
+  return out;
+}
+
+Matrix Encoder::token_states(std::string_view text) const {
+  const Model& m = *model_;
+  const std::vector<TokenId> ids = m.tokenize(text);
+  const std::size_t offsets[] = {0, ids.size()};
+  std::unique_ptr<Workspace> w = m.borrow(ids.size(), 1);
+  const math::View<const float> states = m.transformer.run({ids, offsets}, *w, Executor());
+  Matrix out(states.rows, states.columns);
+  std::copy_n(states.data, out.values.size(), out.values.data());
+  m.give_back(std::move(w));
+  return out;
+}
+
+std::size_t Encoder::dim() const { return model_->source.shape.hidden; }
+std::size_t Encoder::max_tokens() const { return model_->source.max_tokens; }
+Precision Encoder::precision() const { return model_->precision; }
+const std::string& Encoder::name() const { return model_->name; }
+const ModelId& Encoder::model_id() const { return model_->id; }
+std::size_t Encoder::bytes() const { return model_->transformer.bytes(); }
+
+}  // namespace weir

@@ -1,0 +1,255 @@
+#include "encode/transformer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "encode/workspace.h"
+
+namespace weir {
+namespace {
+
+using math::Activations;
+using math::Epilogue;
+using math::Format;
+using math::Packed;
+using math::View;
+
+constexpr std::size_t row_block = 64;  // rows that go through the feed-forward together
+constexpr std::size_t panel = Packed::panel_outputs;
+
+// Reads tensors by role and checks their shapes.
+class Names {
+ public:
+  Names(const ModelSource& source, const Architecture& architecture) : source_(source), architecture_(architecture) {}
+
+  Result<Tensor> weight(std::string_view role, std::size_t layer, std::size_t rows, std::size_t columns) const {
+    return find(name(role, layer, architecture_.weight), rows, columns);
+  }
+  Result<Tensor> table(std::string_view whole_name, std::size_t rows, std::size_t columns) const { return find(std::string(whole_name), rows, columns); }
+  Result<std::vector<float>> vector(std::string_view role, std::size_t layer, std::string_view suffix, std::size_t n) const {
+    const std::string full = name(role, layer, suffix);
+    const Tensor t = TRY(find(full, 1, n));
+    std::vector<float> out(n);
+    t.row(0, out.data());
+    TRY(finite(out, full));
+    return out;
+  }
+  Result<std::vector<float>> bias(std::string_view role, std::size_t layer, std::size_t n) const { return vector(role, layer, architecture_.bias, n); }
+  Result<std::vector<float>> scale(std::string_view role, std::size_t layer, std::size_t n) const { return vector(role, layer, architecture_.weight, n); }
+
+  std::string name(std::string_view role, std::size_t layer, std::string_view suffix) const {
+    std::string out(role);
+    if (const std::size_t at = out.find("{}"); at != std::string::npos) out.replace(at, 2, std::to_string(layer));
+    return out + std::string(suffix);
+  }
+  Status finite(std::span<const float> values, std::string_view tensor) const {
+    for (const float v : values)
+      if (!std::isfinite(v)) return fail(Code::corrupt, "a weight is not finite", fmt::format("{}: {}", source_.weights.string(), tensor));
+    return {};
+  }
+
+ private:
+  Result<Tensor> find(const std::string& full, std::size_t rows, std::size_t columns) const {
+    for (const std::string_view prefix : {"", "bert.", "distilbert.", "model."}) {
+      const auto at = source_.tensors.find(std::string(prefix) + full);
+      if (at == source_.tensors.end()) continue;
+      const Tensor& t = at->second;
+      if (t.rows == rows && t.columns == columns) return t;
+      return fail(Code::corrupt, fmt::format("expected [{} × {}], found [{} × {}]", rows, columns, t.rows, t.columns),
+                  fmt::format("{}: {}", source_.weights.string(), full));
+    }
+    return fail(Code::corrupt, "the tensor is missing", fmt::format("{}: {}", source_.weights.string(), full));
+  }
+  const ModelSource& source_;
+  const Architecture& architecture_;
+};
+
+struct Part {
+  Tensor tensor;
+  std::string name;
+  float factor = 1;
+};
+
+// Matrices of equal width, one below the other.
+Result<Packed> pack(const Names& names, std::span<const Part> parts, Format format) {
+  std::size_t outputs = 0;
+  const std::size_t inputs = parts[0].tensor.columns;
+  for (const Part& p : parts) outputs += p.tensor.rows;
+  std::vector<float> row(inputs);
+  const Part* part = parts.data();
+  std::size_t first = 0;
+  const Part* wrong = nullptr;
+  Packed packed = Packed::from(outputs, inputs, format, [&](std::size_t o) {
+    if (o - first == part->tensor.rows) {
+      first = o;
+      ++part;
+    }
+    part->tensor.row(o - first, row.data());
+    float sum = 0;
+    for (float& v : row) {
+      v *= part->factor;
+      sum += v * 0.0F;  // NaN when any is NaN or infinite
+    }
+    if (!(sum == 0.0F)) wrong = part;
+    return row.data();
+  });
+  if (wrong != nullptr) {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    TRY(names.finite({&nan, 1}, wrong->name));
+  }
+  return packed;
+}
+
+std::size_t head_size(const Shape& s) { return s.hidden / s.heads; }
+
+}  // namespace
+
+Result<Transformer> Transformer::build(const ModelSource& source, const Options& options) {
+  const Architecture* a = find_architecture(source.architecture);
+  CHECK(a != nullptr && options.kernels != nullptr);
+  const Names names(source, *a);
+  Transformer t;
+  const Shape& s = t.shape_ = source.shape;
+  t.options_ = options;
+  t.word_ = TRY(names.table(a->word, s.vocabulary, s.hidden));
+  const Tensor positions = TRY(names.table(a->position, s.positions, s.hidden));
+  t.position_.resize(s.positions * s.hidden);
+  for (std::size_t i = 0; i < s.positions; ++i) positions.row(i, t.position_.data() + i * s.hidden);
+  if (s.types > 0 && !a->type.empty()) {
+    std::vector<float> type(s.hidden);
+    TRY(names.table(a->type, s.types, s.hidden)).row(0, type.data());
+    for (std::size_t i = 0; i < t.position_.size(); ++i) t.position_[i] += type[i % s.hidden];
+  }
+  TRY(names.finite(t.position_, a->position));
+  t.norm_scale_ = TRY(names.scale(a->norm, 0, s.hidden));
+  t.norm_shift_ = TRY(names.bias(a->norm, 0, s.hidden));
+  // Scores come out in powers of two: q is scaled by log₂(e) / √head here, once.
+  const auto query_factor = static_cast<float>(std::numbers::log2e / std::sqrt(static_cast<double>(head_size(s))));
+  for (std::size_t l = 0; l < s.layers; ++l) {
+    Layer layer;
+    const auto part = [&](std::string_view role, std::size_t rows, std::size_t columns, float factor = 1) -> Result<Part> {
+      return Part{TRY(names.weight(role, l, rows, columns)), names.name(role, l, a->weight), factor};
+    };
+    const Part qkv[] = {TRY(part(a->query, s.hidden, s.hidden, query_factor)), TRY(part(a->key, s.hidden, s.hidden)), TRY(part(a->value, s.hidden, s.hidden))};
+    layer.qkv = TRY(pack(names, qkv, options.format));
+    layer.qkv_bias = TRY(names.bias(a->query, l, s.hidden));
+    for (float& v : layer.qkv_bias) v *= query_factor;
+    for (const std::string_view role : {a->key, a->value}) {
+      const std::vector<float> bias = TRY(names.bias(role, l, s.hidden));
+      layer.qkv_bias.insert(layer.qkv_bias.end(), bias.begin(), bias.end());
+    }
+    const Part out = TRY(part(a->out, s.hidden, s.hidden)), up = TRY(part(a->up, s.inner, s.hidden)), down = TRY(part(a->down, s.hidden, s.inner));
+    layer.out = TRY(pack(names, {&out, 1}, options.format));
+    layer.up = TRY(pack(names, {&up, 1}, options.format));
+    layer.down = TRY(pack(names, {&down, 1}, options.format));
+    layer.out_bias = TRY(names.bias(a->out, l, s.hidden));
+    layer.up_bias = TRY(names.bias(a->up, l, s.inner));
+    layer.down_bias = TRY(names.bias(a->down, l, s.hidden));
+    layer.out_scale = TRY(names.scale(a->out_norm, l, s.hidden));
+    layer.out_shift = TRY(names.bias(a->out_norm, l, s.hidden));
+    layer.down_scale = TRY(names.scale(a->down_norm, l, s.hidden));
+    layer.down_shift = TRY(names.bias(a->down_norm, l, s.hidden));
+    t.layers_.push_back(std::move(layer));
+  }
+  return t;
+}
+
+std::size_t Transformer::bytes() const {
+  std::size_t n = position_.size() * 4;
+  for (const Layer& l : layers_) n += l.qkv.size_bytes() + l.out.size_bytes() + l.up.size_bytes() + l.down.size_bytes();
+  return n;
+}
+
+std::unique_ptr<Workspace> Transformer::make_workspace(std::size_t tokens, std::size_t workers) const {
+  auto w = std::make_unique<Workspace>();
+  const Shape& s = shape_;
+  const Packed& up = layers_[0].up;
+  const Packed& down = layers_[0].down;
+  tokens = (tokens + 31) / 32 * 32;
+  w->tokens = tokens;
+  w->x = Buffer<float>(tokens * s.hidden);
+  w->y = Buffer<float>(tokens * s.hidden);
+  w->rows = ActivationBuffer(options_.format, tokens, s.hidden, up.groups());
+  for (std::size_t i = 0; i < workers; ++i)
+    w->workers.push_back({Buffer<float>(tokens * 3 * head_size(s)), Buffer<float>(math::attention_scratch(tokens, head_size(s))),
+                          Buffer<float>(std::min(row_block, tokens) * down.group()), ActivationBuffer(options_.format, row_block, down.group(), 1)});
+  return w;
+}
+
+void Transformer::embed(const Batch& batch, Workspace& w) const {
+  const std::size_t hidden = shape_.hidden;
+  std::vector<float> word(word_.kind == Tensor::Kind::f32 || word_.kind == Tensor::Kind::q4 ? 0 : hidden);
+  for (std::size_t text = 0; text + 1 < batch.offsets.size(); ++text)
+    for (std::size_t t = batch.offsets[text]; t < batch.offsets[text + 1]; ++t) {
+      float* x = w.x.get() + t * hidden;
+      std::copy_n(position_.data() + (shape_.first_position + t - batch.offsets[text]) * hidden, hidden, x);
+      const std::byte* row = word_.data + batch.ids[t] * word_.row_bytes();
+      if (word_.kind == Tensor::Kind::q4) {
+        options_.kernels->add_q4(x, row, hidden);
+      } else if (word_.kind == Tensor::Kind::f32) {
+        options_.kernels->add(x, reinterpret_cast<const float*>(row), hidden);
+      } else {
+        word_.row(batch.ids[t], word.data());
+        options_.kernels->add(x, word.data(), hidden);
+      }
+    }
+  options_.kernels->layer_norm(View<float>(w.x.get(), batch.ids.size(), hidden), norm_scale_.data(), norm_shift_.data(), shape_.epsilon, nullptr,
+                               &w.rows.view(), 0);
+}
+
+void Transformer::heads(const Layer& layer, const Batch& batch, Workspace& w, const Executor& executor) const {
+  const std::size_t head = head_size(shape_), hidden = shape_.hidden, tokens = batch.ids.size();
+  const auto attention = options_.portable ? options_.kernels->attention : options_.kernels->attention_fast;
+  executor.each(shape_.heads, [&](std::size_t h, std::size_t worker) {
+    Workspace::Worker& mine = w.workers[worker];
+    float* qkv = mine.head.get();
+    for (std::size_t part = 0; part < 3; ++part)
+      options_.kernels->product({.a = w.rows.view(), .rows = tokens, .w = &layer.qkv, .panel = (part * hidden + h * head) / panel, .panels = head / panel,
+                                 .groups = layer.qkv.groups(), .bias = layer.qkv_bias.data(), .out = qkv + part * head, .out_stride = 3 * head, .columns = head});
+    for (std::size_t text = 0; text + 1 < batch.offsets.size(); ++text) {
+      const std::size_t first = batch.offsets[text];
+      const float* q = qkv + first * 3 * head;
+      attention({.q = q, .k = q + head, .v = q + 2 * head, .n = batch.offsets[text + 1] - first, .head = head, .stride = 3 * head,
+                 .out = w.y.get() + first * hidden + h * head, .out_stride = hidden, .scratch = mine.scratch.get()});
+    }
+  });
+}
+
+void Transformer::rows(const Layer& layer, std::size_t tokens, Workspace& w, const Executor& executor) const {
+  const std::size_t hidden = shape_.hidden, group = layer.down.group(), block = std::min(row_block, std::max<std::size_t>(32, tokens / executor.threads / 32 * 32));
+  const math::Kernels& k = *options_.kernels;
+  const Activations& to = w.rows.view();
+  executor.each((tokens + block - 1) / block, [&](std::size_t i, std::size_t worker) {
+    Workspace::Worker& mine = w.workers[worker];
+    const std::size_t first = i * block, n = std::min(block, tokens - first);
+    const View<float> x(w.x.get() + first * hidden, n, hidden);
+    k.quantise(View<const float>(w.y.get() + first * hidden, n, hidden), nullptr, to, first);
+    k.product({.a = to, .row = first, .rows = n, .w = &layer.out, .panels = layer.out.panels(), .groups = layer.out.groups(), .bias = layer.out_bias.data(),
+               .out = x.data, .out_stride = hidden, .columns = hidden, .epilogue = Epilogue::add});
+    k.layer_norm(x, layer.out_scale.data(), layer.out_shift.data(), shape_.epsilon, nullptr, &to, first);
+    const View<float> inner(mine.inner.get(), n, group);
+    for (std::size_t g = 0; g < layer.down.groups(); ++g) {  // the hidden rows exist a group at a time
+      k.product({.a = to, .row = first, .rows = n, .w = &layer.up, .panel = g * group / panel, .panels = group / panel, .groups = layer.up.groups(),
+                 .bias = layer.up_bias.data(), .out = inner.data, .out_stride = group, .columns = group, .epilogue = Epilogue::gelu});
+      k.quantise(inner, nullptr, mine.inner_rows.view(), 0);
+      k.product({.a = mine.inner_rows.view(), .rows = n, .w = &layer.down, .panels = layer.down.panels(), .group = g,
+                 .bias = g == 0 ? layer.down_bias.data() : nullptr, .out = x.data, .out_stride = hidden, .columns = hidden, .epilogue = Epilogue::add});
+    }
+    k.layer_norm(x, layer.down_scale.data(), layer.down_shift.data(), shape_.epsilon, nullptr, &to, first);
+  });
+}
+
+View<const float> Transformer::run(const Batch& batch, Workspace& workspace, const Executor& executor) const {
+  CHECK(batch.ids.size() <= workspace.tokens && executor.threads <= workspace.workers.size());
+  embed(batch, workspace);
+  for (const Layer& layer : layers_) {
+    heads(layer, batch, workspace, executor);
+    rows(layer, batch.ids.size(), workspace, executor);
+  }
+  return {workspace.x.get(), batch.ids.size(), shape_.hidden};
+}
+
+}  // namespace weir

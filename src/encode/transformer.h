@@ -1,0 +1,62 @@
+// The transformer itself: token ids → states of the last layer. Immutable after build(); weights packed for the kernels, word embeddings left where they
+// are mapped. The rows of a batch are the tokens of its texts one after the other: there is no padding anywhere.
+//
+// A layer is two stages. Heads: each head's q, k, v and its attention, text by text. Rows: everything after attention, 32 rows or more at a time. Within
+// a stage the pieces are independent, so a stage can be spread over threads, and no piece's arithmetic depends on what else is in the batch.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/executor.h"
+#include "encode/weights.h"
+#include "math/kernels.h"
+#include "math/packed.h"
+
+namespace weir {
+
+// Scratch for batches of up to `tokens` rows and texts of up to `longest`, on `workers` threads: about 5 KB a token and 0.3 MB a worker.
+class Workspace;
+
+class Transformer {
+ public:
+  struct Options {
+    math::Format format = math::Format::f32;
+    bool portable = false;  // attention in f32: the same bits on every row
+    const math::Kernels* kernels = nullptr;
+  };
+  // Errors: corrupt (which tensor: missing, another shape, not finite).
+  static Result<Transformer> build(const ModelSource& source, const Options& options);
+
+  struct Batch {
+    std::span<const TokenId> ids;          // of all texts
+    std::span<const std::size_t> offsets;  // texts + 1
+  };
+  // states: [ids.size() × hidden] in `workspace`, valid until its next use.
+  math::View<const float> run(const Batch& batch, Workspace& workspace, const Executor& executor) const;
+
+  const Shape& shape() const { return shape_; }
+  std::size_t bytes() const;
+  std::unique_ptr<Workspace> make_workspace(std::size_t tokens, std::size_t workers) const;
+
+ private:
+  struct Layer {
+    math::Packed qkv, out, up, down;
+    std::vector<float> qkv_bias, out_bias, up_bias, down_bias, out_scale, out_shift, down_scale, down_shift;
+  };
+  void embed(const Batch& batch, Workspace& workspace) const;
+  void heads(const Layer& layer, const Batch& batch, Workspace& workspace, const Executor& executor) const;
+  void rows(const Layer& layer, std::size_t tokens, Workspace& workspace, const Executor& executor) const;
+
+  Shape shape_;
+  Options options_;
+  Tensor word_;
+  std::vector<float> position_;  // with the type's row added
+  std::vector<float> norm_scale_, norm_shift_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace weir

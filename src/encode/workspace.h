@@ -1,0 +1,61 @@
+// Scratch of Transformer::run(). One call at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "math/kernels.h"
+
+namespace weir {
+
+// 64-byte aligned, zeroed.
+template <class T>
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(std::size_t n) : data_(static_cast<T*>(std::aligned_alloc(64, (n * sizeof(T) + 63) / 64 * 64 + 64))) {
+    if (data_ == nullptr) throw std::bad_alloc();
+    std::fill_n(reinterpret_cast<std::byte*>(data_.get()), (n * sizeof(T) + 63) / 64 * 64 + 64, std::byte{0});
+  }
+  T* get() const { return data_.get(); }
+
+ private:
+  struct Free { void operator()(T* p) const { std::free(p); } };
+  std::unique_ptr<T[], Free> data_;
+};
+
+// Rows in the order of products, with their scales.
+class ActivationBuffer {
+ public:
+  ActivationBuffer() = default;
+  ActivationBuffer(math::Format format, std::size_t rows, std::size_t inputs, std::size_t groups)
+      : bytes_(math::Activations::bytes(rows, inputs * math::bytes_of(format) / 64)),
+        scale_(format == math::Format::int8 ? (rows + 31) / 32 * 32 * groups : 0), shift_(scale_.size()),
+        view_{format, bytes_.get(), inputs * math::bytes_of(format) / 64, groups, scale_.data(), shift_.data()} {}
+  ActivationBuffer(ActivationBuffer&&) = default;
+  ActivationBuffer& operator=(ActivationBuffer&&) = default;
+  const math::Activations& view() const { return view_; }
+
+ private:
+  Buffer<std::byte> bytes_;
+  std::vector<float> scale_, shift_;
+  math::Activations view_;
+};
+
+class Workspace {
+ public:
+  struct Worker {
+    Buffer<float> head;   // [tokens × 3 · head]: q, k, v
+    Buffer<float> scratch;  // of attention
+    Buffer<float> inner;  // [block × group]: a part of the feed-forward's hidden rows
+    ActivationBuffer inner_rows;
+  };
+  std::size_t tokens = 0;
+  Buffer<float> x, y;  // [tokens × hidden]: the residual stream; attention's output
+  ActivationBuffer rows;
+  std::vector<Worker> workers;
+};
+
+}  // namespace weir

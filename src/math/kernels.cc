@@ -1,0 +1,36 @@
+#include "math/kernels.h"
+
+namespace weir::math {
+
+bool has_avx512_bf16();
+bool has_avx_vnni();
+extern const Kernels scalar_kernels;
+#if defined(__x86_64__)
+extern const Kernels avx2_kernels, avx2_vnni_kernels, avx512_kernels, avx512_bf16_kernels;
+#elif defined(__aarch64__)
+extern const Kernels neon_kernels;
+#endif
+
+const Kernels* kernels(Row row) {
+  if (!runs_here(row)) return nullptr;
+  switch (row) {
+    case Row::scalar: return &scalar_kernels;
+#if defined(__x86_64__)
+    case Row::avx2: return has_avx_vnni() ? &avx2_vnni_kernels : &avx2_kernels;
+    case Row::avx512: return has_avx512_bf16() ? &avx512_bf16_kernels : &avx512_kernels;
+#elif defined(__aarch64__)
+    case Row::neon: return &neon_kernels;
+#endif
+    default: return nullptr;
+  }
+}
+
+const Kernels& kernels() {
+  static const Kernels* const chosen = [] {
+    const Result<Row> row = choose_row();
+    return kernels(row ? *row : best_row());
+  }();
+  return *chosen;
+}
+
+}  // namespace weir::math

@@ -1,0 +1,21 @@
+// The avx2 row.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include <type_traits>
+
+#include "math/kernels.h"
+
+
+namespace weir::math {
+namespace {
+#include "math/rows/avx2_lanes.inl"
+#include "math/rows/kernels.inl"
+}  // namespace
+
+extern const Kernels avx2_kernels;
+const Kernels avx2_kernels{Row::avx2, false, false, product_all, attention_all, attention_all, layer_norm_all, quantise_all,
+                             add_all, add_q4_all, softmax_all, exp_all, gelu_all, dot_all};
+
+}  // namespace weir::math
+#endif

@@ -1,0 +1,153 @@
+// 16 lanes in two ymm registers. Needs AVX2 and FMA; with WEIR_LANES_VNNI also AVX-VNNI. The integer sums are exact in both.
+struct Lanes {
+  struct F { __m256 a, b; };
+#ifdef WEIR_LANES_VNNI
+  struct I { __m256i a, b; };
+#else
+  struct I { __m256i v[4]; };  // of 4 outputs each: two partial sums an output
+#endif
+  static constexpr int rows = 4, halves = 1;
+
+  static __m256i mask(std::size_t n, int from) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(from)));
+  }
+  static __m256 select(__m256 m, __m256 yes, __m256 no) { return _mm256_blendv_ps(no, yes, m); }
+  static F load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+  static F load(const float* p, std::size_t n, float other) {
+    if (n >= 16) return load(p);
+    const __m256i m0 = mask(n, 0), m1 = mask(n, 8);
+    const __m256 o = _mm256_set1_ps(other);
+    return {select(_mm256_castsi256_ps(m0), _mm256_maskload_ps(p, m0), o), select(_mm256_castsi256_ps(m1), _mm256_maskload_ps(p + 8, m1), o)};
+  }
+  static void store(float* p, F x) { _mm256_storeu_ps(p, x.a); _mm256_storeu_ps(p + 8, x.b); }
+  static void store(float* p, F x, std::size_t n) {
+    if (n >= 16) return store(p, x);
+    _mm256_maskstore_ps(p, mask(n, 0), x.a);
+    _mm256_maskstore_ps(p + 8, mask(n, 8), x.b);
+  }
+  static F set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+  static F zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+  static F add(F x, F y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
+  static F sub(F x, F y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
+  static F mul(F x, F y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+  static F div(F x, F y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
+  static F fma(F x, F y, F z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
+  static F min(F x, F y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
+  static F max(F x, F y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+  static F abs(F x) {
+    const __m256 m = _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF));
+    return {_mm256_and_ps(x.a, m), _mm256_and_ps(x.b, m)};
+  }
+  static F round(F x) {
+    return {_mm256_round_ps(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), _mm256_round_ps(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+  }
+  static __m256 pow2(__m256 n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23)); }
+  static F pow2(F n) { return {pow2(n.a), pow2(n.b)}; }
+  static F below(F x, F y, F yes, F no) {
+    return {select(_mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), yes.a, no.a), select(_mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ), yes.b, no.b)};
+  }
+  static F unordered(F x, F yes, F no) {
+    return {select(_mm256_cmp_ps(x.a, x.a, _CMP_UNORD_Q), yes.a, no.a), select(_mm256_cmp_ps(x.b, x.b, _CMP_UNORD_Q), yes.b, no.b)};
+  }
+  static F first(F x, std::size_t n, float other) {
+    const __m256 o = _mm256_set1_ps(other);
+    return {select(_mm256_castsi256_ps(mask(n, 0)), x.a, o), select(_mm256_castsi256_ps(mask(n, 8)), x.b, o)};
+  }
+  static float sum(F x) {
+    const __m256 b = _mm256_add_ps(x.a, x.b);
+    const __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    const __m128 d = _mm_add_ps(c, _mm_movehl_ps(c, c));
+    return _mm_cvtss_f32(_mm_add_ss(d, _mm_shuffle_ps(d, d, 1)));
+  }
+  static float greatest(F x) {
+    const __m256 b = _mm256_max_ps(x.a, x.b);
+    const __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    const __m128 d = _mm_max_ps(c, _mm_movehl_ps(c, c));
+    return _mm_cvtss_f32(_mm_max_ss(d, _mm_shuffle_ps(d, d, 1)));
+  }
+  static float least(F x) {
+    const __m256 b = _mm256_min_ps(x.a, x.b);
+    const __m128 c = _mm_min_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    const __m128 d = _mm_min_ps(c, _mm_movehl_ps(c, c));
+    return _mm_cvtss_f32(_mm_min_ss(d, _mm_shuffle_ps(d, d, 1)));
+  }
+
+  static F to_float(__m256i a, __m256i b) { return {_mm256_cvtepi32_ps(a), _mm256_cvtepi32_ps(b)}; }
+  static void store_u8(std::uint8_t* p, F x) {
+    const __m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)), 0xD8);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
+  }
+  static __m256i round_bf16(__m256 x) {
+    const __m256i bits = _mm256_castps_si256(x), odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    return _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7FFF)), odd), 16);
+  }
+  static void store_bf16(std::uint16_t* p, F x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(_mm256_packus_epi32(round_bf16(x.a), round_bf16(x.b)), 0xD8));
+  }
+
+  struct Pairs { F even, odd; };
+  static __m256 low(__m256i pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
+  static __m256 high(__m256i pairs) { return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(static_cast<int>(0xFFFF0000U)))); }
+  static int word_at(const std::byte* p) {
+    int w;
+    __builtin_memcpy(&w, p, 4);
+    return w;
+  }
+#ifdef WEIR_LANES_VNNI
+  using Quads = I;
+  using One = __m256i;
+  static I zero_sum() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+  static F to_float(I x) { return to_float(x.a, x.b); }
+  static Quads quads(const std::byte* p) {
+    return {_mm256_load_si256(reinterpret_cast<const __m256i*>(p)), _mm256_load_si256(reinterpret_cast<const __m256i*>(p + 32))};
+  }
+  static One quad(const std::byte* p) { return _mm256_set1_epi32(word_at(p)); }
+  static I add_quads(One x, const Quads& w, const I& s) { return {_mm256_dpbusd_avx_epi32(s.a, x, w.a), _mm256_dpbusd_avx_epi32(s.b, x, w.b)}; }
+#else
+  // u8 · s8 as 16-bit pairs: pmaddubsw would saturate.
+  struct Quads { __m256i v[4]; };
+  using One = __m256i;
+  static I zero_sum() { return {{_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()}}; }
+  static F to_float(const I& x) {
+    const __m256i a = _mm256_permute4x64_epi64(_mm256_hadd_epi32(x.v[0], x.v[1]), 0xD8), b = _mm256_permute4x64_epi64(_mm256_hadd_epi32(x.v[2], x.v[3]), 0xD8);
+    return to_float(a, b);
+  }
+  static Quads quads(const std::byte* p) {
+    Quads q;
+    for (int i = 0; i < 4; ++i) q.v[i] = _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(p + i * 16)));
+    return q;
+  }
+  static One quad(const std::byte* p) { return _mm256_cvtepu8_epi16(_mm_set1_epi32(word_at(p))); }
+  static I add_quads(One x, const Quads& w, const I& s) {
+    I r;
+    for (int i = 0; i < 4; ++i) r.v[i] = _mm256_add_epi32(s.v[i], _mm256_madd_epi16(x, w.v[i]));
+    return r;
+  }
+#endif
+  template <Format format>
+  using Loaded = std::conditional_t<format == Format::f32, F, std::conditional_t<format == Format::bf16, Pairs, Quads>>;
+  template <Format format>
+  static Loaded<format> weights(const std::byte* p) {
+    if constexpr (format == Format::f32) return load(reinterpret_cast<const float*>(p));
+    else if constexpr (format == Format::bf16) {
+      const __m256i a = _mm256_load_si256(reinterpret_cast<const __m256i*>(p)), b = _mm256_load_si256(reinterpret_cast<const __m256i*>(p + 32));
+      return {{low(a), low(b)}, {high(a), high(b)}};
+    } else return quads(p);
+  }
+  template <Format format>
+  static auto broadcast(const std::byte* p) {
+    if constexpr (format == Format::f32) return _mm256_broadcast_ss(reinterpret_cast<const float*>(p));
+    else if constexpr (format == Format::bf16) {
+      const __m256i all = _mm256_set1_epi32(word_at(p));
+      struct Two { __m256 even, odd; };
+      return Two{low(all), high(all)};
+    } else return quad(p);
+  }
+  template <Format format, class X, class S>
+  static S multiply_add(const X& x, const Loaded<format>& w, const S& s) {
+    if constexpr (format == Format::f32) return {_mm256_fmadd_ps(x, w.a, s.a), _mm256_fmadd_ps(x, w.b, s.b)};
+    else if constexpr (format == Format::bf16)
+      return {_mm256_fmadd_ps(x.odd, w.odd.a, _mm256_fmadd_ps(x.even, w.even.a, s.a)), _mm256_fmadd_ps(x.odd, w.odd.b, _mm256_fmadd_ps(x.even, w.even.b, s.b))};
+    else return add_quads(x, w, s);
+  }
+};

@@ -1,0 +1,21 @@
+// The avx2 row on CPUs with AVX-VNNI.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include <type_traits>
+
+#include "math/kernels.h"
+
+#define WEIR_LANES_VNNI 1
+namespace weir::math {
+namespace {
+#include "math/rows/avx2_lanes.inl"
+#include "math/rows/kernels.inl"
+}  // namespace
+
+extern const Kernels avx2_vnni_kernels;
+const Kernels avx2_vnni_kernels{Row::avx2, false, true, product_all, attention_all, attention_all, layer_norm_all, quantise_all,
+                             add_all, add_q4_all, softmax_all, exp_all, gelu_all, dot_all};
+
+}  // namespace weir::math
+#endif

@@ -1,0 +1,21 @@
+// The avx512 row on CPUs whose bf16 products are fast.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include <type_traits>
+
+#include "math/kernels.h"
+
+#define WEIR_LANES_BF16 1
+namespace weir::math {
+namespace {
+#include "math/rows/avx512_lanes.inl"
+#include "math/rows/kernels.inl"
+}  // namespace
+
+extern const Kernels avx512_bf16_kernels;
+const Kernels avx512_bf16_kernels{Row::avx512, true, true, product_all, attention_all, attention_all, layer_norm_all, quantise_all,
+                             add_all, add_q4_all, softmax_all, exp_all, gelu_all, dot_all};
+
+}  // namespace weir::math
+#endif

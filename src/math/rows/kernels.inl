@@ -1,0 +1,406 @@
+// The kernels of math/kernels.h, written over a row's `Lanes` (16 lanes of f32). Included once by each rows/*.cc, inside an unnamed namespace, after Lanes:
+// nothing here may end up in a function that another row's file also makes, since each is compiled for its own instructions.
+//
+// Kept at -O2, with tiles that fit the registers: g++ 12 spills larger ones, and all of them at -O3 (docs/performance.md).
+
+using F = Lanes::F;
+using I = Lanes::I;
+using u8 = std::uint8_t;
+using u32 = std::uint32_t;
+using std::size_t;
+
+#define WEIR_UNROLL _Pragma("GCC unroll 16")
+
+inline u32 word(const std::byte* p) {
+  u32 w;
+  __builtin_memcpy(&w, p, 4);
+  return w;
+}
+inline float square_root(float x) { return __builtin_sqrtf(x); }
+inline size_t least(size_t a, size_t b) { return a < b ? a : b; }
+inline size_t left(size_t n, size_t i) { return n <= i ? 0 : least(16, n - i); }
+
+// ---------------------------------------------------------------------------------------------------------------- functions of one variable
+
+// 2^x for x in [-125, 127]; below, 2^-125. |relative error| ≤ 2e-7: 2^x = 2^n · 2^f, f in [-½, ½], a minimax polynomial of degree 5.
+inline F exp2_lanes(F x) {
+  x = Lanes::max(x, Lanes::set(-125.0F));
+  const F n = Lanes::round(x), f = Lanes::sub(x, n);
+  F p = Lanes::set(0.0013276469287017319F);
+  p = Lanes::fma(p, f, Lanes::set(0.009675541535918541F));
+  p = Lanes::fma(p, f, Lanes::set(0.05550713283802909F));
+  p = Lanes::fma(p, f, Lanes::set(0.24022119720278468F));
+  p = Lanes::fma(p, f, Lanes::set(0.6931469670572398F));
+  p = Lanes::fma(p, f, Lanes::set(1.0000000716553383F));
+  return Lanes::mul(p, Lanes::pow2(n));
+}
+
+// e^x for x ≤ 88.7 and ≥ -87.3: x = n ln 2 + r, with ln 2 in two parts (Cody & Waite 1980), a minimax polynomial of degree 6.
+inline F exp_lanes(F x) {
+  const F n = Lanes::round(Lanes::mul(x, Lanes::set(1.44269504088896341F)));
+  F r = Lanes::fma(n, Lanes::set(-0.693359375F), x);
+  r = Lanes::fma(n, Lanes::set(2.12194440054690583e-4F), r);
+  F p = Lanes::set(0.0013835799567525208F);
+  p = Lanes::fma(p, r, Lanes::set(0.008375645156865874F));
+  p = Lanes::fma(p, r, Lanes::set(0.04166828877915084F));
+  p = Lanes::fma(p, r, Lanes::set(0.16666410242431323F));
+  p = Lanes::fma(p, r, Lanes::set(0.49999991593820275F));
+  p = Lanes::fma(p, r, Lanes::set(1.0000000385309409F));
+  p = Lanes::fma(p, r, Lanes::set(1.0000000005998764F));
+  return Lanes::mul(p, Lanes::pow2(n));
+}
+
+// x · Φ(x), |error| ≤ 5e-7 · max(1, |x|). Φ(-|x|) = e^(-x²/2) · t · P(t), t = 1 / (1 + 0.28 |x|): the form of Abramowitz & Stegun 7.1.26, refitted.
+inline F gelu_lanes(F x) {
+  const F a = Lanes::min(Lanes::abs(x), Lanes::set(13.0F));
+  const F t = Lanes::div(Lanes::set(1.0F), Lanes::fma(a, Lanes::set(0.28F), Lanes::set(1.0F)));
+  F p = Lanes::set(-0.1070315334911574F);
+  p = Lanes::fma(p, t, Lanes::set(0.3949223226640399F));
+  p = Lanes::fma(p, t, Lanes::set(-0.24527306772346844F));
+  p = Lanes::fma(p, t, Lanes::set(0.2756541196599631F));
+  p = Lanes::fma(p, t, Lanes::set(0.06476933527677986F));
+  p = Lanes::fma(p, t, Lanes::set(0.11695880576561983F));
+  const F tail = Lanes::mul(Lanes::mul(p, t), exp_lanes(Lanes::mul(Lanes::mul(a, a), Lanes::set(-0.5F))));
+  return Lanes::fma(Lanes::mul(Lanes::abs(x), Lanes::set(-1.0F)), tail, Lanes::max(x, Lanes::zero()));  // max(x, 0) - |x| Φ(-|x|)
+}
+
+void exp_all(float* x, size_t n) {
+  for (size_t i = 0; i < n; i += 16) {
+    const size_t m = least(16, n - i);
+    const F v = Lanes::load(x + i, m, 0.0F);
+    const F bounded = Lanes::min(Lanes::max(v, Lanes::set(-87.3F)), Lanes::set(88.0F));
+    F e = exp_lanes(bounded);
+    e = Lanes::below(v, Lanes::set(-87.3F), Lanes::zero(), e);
+    e = Lanes::below(Lanes::set(88.0F), v, Lanes::mul(exp_lanes(Lanes::sub(Lanes::min(v, Lanes::set(89.0F)), Lanes::set(1.0F))), Lanes::set(2.718281828459045F)), e);
+    e = Lanes::below(Lanes::set(88.72284F), v, Lanes::set(__builtin_inff()), e);
+    Lanes::store(x + i, Lanes::unordered(v, v, e), m);
+  }
+}
+
+void gelu_all(float* x, size_t n) {
+  for (size_t i = 0; i < n; i += 16) {
+    const size_t m = least(16, n - i);
+    const F v = Lanes::load(x + i, m, 0.0F);
+    Lanes::store(x + i, Lanes::unordered(v, v, gelu_lanes(v)), m);
+  }
+}
+
+float dot_all(const float* a, const float* b, size_t n) {
+  F s = Lanes::zero();
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) s = Lanes::fma(Lanes::load(a + i), Lanes::load(b + i), s);
+  if (i < n) s = Lanes::fma(Lanes::load(a + i, n - i, 0.0F), Lanes::load(b + i, n - i, 0.0F), s);
+  return Lanes::sum(s);
+}
+
+void add_all(float* x, const float* y, size_t n) {
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) Lanes::store(x + i, Lanes::add(Lanes::load(x + i), Lanes::load(y + i)));
+  if (i < n) Lanes::store(x + i, Lanes::add(Lanes::load(x + i, n - i, 0.0F), Lanes::load(y + i, n - i, 0.0F)), n - i);
+}
+
+inline float half_to_float(std::uint16_t h) {  // IEEE binary16, subnormals too
+  const u32 sign = static_cast<u32>(h & 0x8000U) << 16, exponent = (h >> 10) & 0x1FU, mantissa = h & 0x3FFU;
+  if (exponent == 0) {
+    const float v = static_cast<float>(mantissa) * 0x1p-24F;
+    return sign != 0 ? -v : v;
+  }
+  const u32 bits = sign | ((exponent == 31 ? 255U : exponent + 112U) << 23) | (mantissa << 13);
+  return __builtin_bit_cast(float, bits);
+}
+
+void add_q4_all(float* x, const std::byte* blocks, size_t n) {
+  for (size_t i = 0; i < n; i += 32, blocks += 18) {
+    std::uint16_t half;
+    __builtin_memcpy(&half, blocks, 2);
+    const float d = half_to_float(half);
+    for (size_t j = 0; j < 16; ++j) {
+      const unsigned q = static_cast<unsigned>(blocks[2 + j]);
+      x[i + j] += static_cast<float>(static_cast<int>(q & 15U) - 8) * d;
+      x[i + 16 + j] += static_cast<float>(static_cast<int>(q >> 4U) - 8) * d;
+    }
+  }
+}
+
+// e^(x - max) / Σ; a row of -inf only becomes zeros.
+void softmax_all(float* x, size_t n) {
+  if (n == 0) return;
+  constexpr float lowest = -__builtin_inff();
+  F top = Lanes::set(lowest);
+  for (size_t i = 0; i < n; i += 16) top = Lanes::max(top, Lanes::load(x + i, least(16, n - i), lowest));
+  const float max = Lanes::greatest(top);
+  if (max == lowest) {
+    for (size_t i = 0; i < n; ++i) x[i] = x[i] != x[i] ? x[i] : 0.0F;
+    return;
+  }
+  F sum = Lanes::zero();
+  for (size_t i = 0; i < n; i += 16) {
+    const size_t m = least(16, n - i);
+    const F v = Lanes::sub(Lanes::load(x + i, m, lowest), Lanes::set(max));
+    const F e = Lanes::below(v, Lanes::set(-87.0F), Lanes::zero(), exp_lanes(Lanes::max(v, Lanes::set(-87.0F))));
+    const F kept = Lanes::unordered(v, v, e);
+    sum = Lanes::add(sum, kept);
+    Lanes::store(x + i, kept, m);
+  }
+  const F inverse = Lanes::set(1.0F / Lanes::sum(sum));
+  for (size_t i = 0; i < n; i += 16) {
+    const size_t m = least(16, n - i);
+    Lanes::store(x + i, Lanes::mul(Lanes::load(x + i, m, 0.0F), inverse), m);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------- activations
+
+// Writes 16 values of row `row` from input `k` on.
+inline void put(const Activations& to, size_t row, size_t k, F v) {
+  std::byte* base = to.at(row);
+  if (to.format == Format::f32) Lanes::store(reinterpret_cast<float*>(base + k / 16 * Activations::step_stride), v);
+  else Lanes::store_bf16(reinterpret_cast<std::uint16_t*>(base + k / 32 * Activations::step_stride + k % 32 * 2), v);
+}
+
+// One row of n values (a multiple of 64), asymmetric u8: scale = (max - min) / 255 with 0 inside, so that padding and a zero weight stay exact.
+inline void quantise_row(const float* x, size_t n, const float* smooth, const Activations& to, size_t row) {
+  if (to.format != Format::int8) {
+    for (size_t k = 0; k < n; k += 16) put(to, row, k, Lanes::load(x + k));
+    return;
+  }
+  std::byte* base = to.at(row);
+  const size_t group = n / to.groups;
+  for (size_t g = 0; g < to.groups; ++g) {
+    F low = Lanes::zero(), high = Lanes::zero();
+    for (size_t k = g * group; k < (g + 1) * group; k += 16) {
+      F v = Lanes::load(x + k);
+      if (smooth != nullptr) v = Lanes::mul(v, Lanes::load(smooth + k));
+      low = Lanes::min(low, v);
+      high = Lanes::max(high, v);
+    }
+    const float lowest = Lanes::least(low);
+    float scale = (Lanes::greatest(high) - lowest) * (1.0F / 255.0F);
+    if (!(scale > 1e-20F)) scale = 1e-20F;
+    const float inverse = 1.0F / scale;
+    const float zero = __builtin_floorf(0.5F - lowest * inverse);
+    to.scale[row * to.groups + g] = scale;
+    to.shift[row * to.groups + g] = -scale * zero;
+    const F factor = Lanes::set(inverse), offset = Lanes::set(zero);
+    for (size_t k = g * group; k < (g + 1) * group; k += 16) {
+      F v = Lanes::load(x + k);
+      if (smooth != nullptr) v = Lanes::mul(v, Lanes::load(smooth + k));
+      Lanes::store_u8(reinterpret_cast<u8*>(base + k / 64 * Activations::step_stride + k % 64), Lanes::fma(v, factor, offset));
+    }
+  }
+}
+
+void quantise_all(View<const float> x, const float* smooth, const Activations& to, size_t row) {
+  for (size_t r = 0; r < x.rows; ++r) quantise_row(x.data + r * x.stride, x.columns, smooth, to, row + r);
+}
+
+inline void layer_norm_row(const float* x, float* y, size_t n, const float* scale, const float* shift, float epsilon) {
+  F sum = Lanes::zero();
+  size_t k = 0;
+  for (; k + 16 <= n; k += 16) sum = Lanes::add(sum, Lanes::load(x + k));
+  if (k < n) sum = Lanes::add(sum, Lanes::load(x + k, n - k, 0.0F));
+  const float mean = Lanes::sum(sum) / static_cast<float>(n);
+  const F mean_lanes = Lanes::set(mean);
+  F squares = Lanes::zero();
+  for (k = 0; k + 16 <= n; k += 16) {
+    const F d = Lanes::sub(Lanes::load(x + k), mean_lanes);
+    squares = Lanes::fma(d, d, squares);
+  }
+  if (k < n) {
+    const F d = Lanes::sub(Lanes::load(x + k, n - k, mean), mean_lanes);
+    squares = Lanes::fma(d, d, squares);
+  }
+  const F factor = Lanes::set(1.0F / square_root(Lanes::sum(squares) / static_cast<float>(n) + epsilon));
+  for (k = 0; k < n; k += 16) {
+    const size_t m = least(16, n - k);
+    const F d = Lanes::mul(Lanes::sub(Lanes::load(x + k, m, 0.0F), mean_lanes), factor);
+    Lanes::store(y + k, Lanes::fma(d, Lanes::load(scale + k, m, 0.0F), Lanes::load(shift + k, m, 0.0F)), m);
+  }
+}
+
+void layer_norm_all(View<float> x, const float* scale, const float* shift, float epsilon, const float* smooth, const Activations* to, size_t row) {
+  for (size_t r = 0; r < x.rows; ++r) {
+    float* at = x.data + r * x.stride;
+    layer_norm_row(at, at, x.columns, scale, shift, epsilon);
+    if (to != nullptr) quantise_row(at, x.columns, smooth, *to, row + r);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------- products
+
+// A tile: R rows by H halves of a panel (16 outputs each), over `steps` steps; the sums stay in registers.
+template <Format format>
+using Sum = std::conditional_t<format == Format::int8, I, F>;
+
+template <Format format, int R, int H>
+inline __attribute__((always_inline)) void tile(const std::byte* a, const std::byte* b, size_t steps, Sum<format> (&sum)[R][H]) {
+  for (size_t s = 0; s < steps; ++s, a += Activations::step_stride, b += Packed::panel_outputs * Packed::step_bytes) {
+    for (size_t g = 0; g < 16; ++g) {
+      typename Lanes::template Loaded<format> w[H];
+      WEIR_UNROLL for (int h = 0; h < H; ++h) w[h] = Lanes::template weights<format>(b + h * 1024 + g * 64);
+      WEIR_UNROLL for (int r = 0; r < R; ++r) {
+        const auto x = Lanes::template broadcast<format>(a + r * 64 + g * 4);
+        WEIR_UNROLL for (int h = 0; h < H; ++h) sum[r][h] = Lanes::template multiply_add<format>(x, w[h], sum[r][h]);
+      }
+    }
+  }
+}
+
+template <Epilogue epilogue>
+inline __attribute__((always_inline)) void finish(F v, float* out, size_t columns) {
+  if (epilogue == Epilogue::gelu) v = gelu_lanes(v);
+  if (columns >= 16) {
+    if (epilogue == Epilogue::add) v = Lanes::add(Lanes::load(out), v);
+    Lanes::store(out, v);
+  } else {
+    if (epilogue == Epilogue::add) v = Lanes::add(Lanes::load(out, columns, 0.0F), v);
+    Lanes::store(out, v, columns);
+  }
+}
+
+// R rows from `row`, one panel; every group.
+template <Format format, Epilogue epilogue, int R>
+inline __attribute__((always_inline)) void block(const Product& p, size_t row, size_t panel, size_t live) {
+  constexpr int H = Lanes::halves;
+  const size_t all = p.w->steps(), per_group = all / p.w->groups();
+  const std::byte* b = p.w->panel(panel) + p.group * per_group * 2048;
+  const std::byte* a = p.a.at(row);
+  for (int half = 0; half < 2; half += H) {
+    const size_t column = panel * 32 + static_cast<size_t>(half) * 16, out_column = column - p.panel * 32;
+    if (out_column >= p.columns) return;
+    if constexpr (format != Format::int8) {
+      Sum<format> sum[R][H];
+      WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h) sum[r][h] = Lanes::zero();
+      tile<format, R, H>(a, b + half * 1024, p.groups * per_group, sum);
+      WEIR_UNROLL for (int r = 0; r < R; ++r) {
+        if (static_cast<size_t>(r) >= live) break;
+        WEIR_UNROLL for (int h = 0; h < H; ++h) {
+          const size_t c = out_column + h * 16;
+          if (c >= p.columns) break;
+          F v = sum[r][h];
+          if (p.bias != nullptr) v = Lanes::add(v, Lanes::load(p.bias + column + h * 16, left(p.columns, c), 0.0F));
+          finish<epilogue>(v, p.out + (row - p.row + r) * p.out_stride + c, p.columns - c);
+        }
+      }
+    } else {
+      F total[R][H];
+      WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h)
+        total[r][h] = p.bias != nullptr ? Lanes::load(p.bias + column + h * 16, left(p.columns, out_column + h * 16), 0.0F) : Lanes::zero();
+      for (size_t g = 0; g < p.groups; ++g) {
+        Sum<format> sum[R][H];
+        WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h) sum[r][h] = Lanes::zero_sum();
+        tile<format, R, H>(a + g * per_group * Activations::step_stride, b + half * 1024 + g * per_group * 2048, per_group, sum);
+        const float* sums = p.w->sums(p.group + g);
+        WEIR_UNROLL for (int r = 0; r < R; ++r) {
+          const size_t at = (row + r) * p.a.groups + g;
+          const F scale = Lanes::set(p.a.scale[at]), shift = Lanes::set(p.a.shift[at]);
+          WEIR_UNROLL for (int h = 0; h < H; ++h) {  // scale · (w_scale · Σ) + shift · w_sum + what was
+            const size_t c = column + h * 16;
+            const F product = Lanes::mul(Lanes::to_float(sum[r][h]), Lanes::load(p.w->scales() + c));
+            total[r][h] = Lanes::fma(product, scale, Lanes::fma(shift, Lanes::load(sums + c), total[r][h]));
+          }
+        }
+      }
+      WEIR_UNROLL for (int r = 0; r < R; ++r) {
+        if (static_cast<size_t>(r) >= live) break;
+        WEIR_UNROLL for (int h = 0; h < H; ++h) {
+          const size_t c = out_column + h * 16;
+          if (c < p.columns) finish<epilogue>(total[r][h], p.out + (row - p.row + r) * p.out_stride + c, p.columns - c);
+        }
+      }
+    }
+  }
+}
+
+// A panel is read once and used by all blocks of rows while it is in L1.
+template <Format format, Epilogue epilogue>
+void product_as(const Product& p) {
+  constexpr size_t R = Lanes::rows;
+  for (size_t panel = p.panel; panel < p.panel + p.panels; ++panel) {
+    const size_t end = p.row + p.rows;
+    size_t row = p.row;
+    for (; row + R <= end; row += R) block<format, epilogue, R>(p, row, panel, R);
+    if (row < end) {
+      if (R > 4 && end - row <= 4) block<format, epilogue, 4>(p, row, panel, end - row);
+      else block<format, epilogue, R>(p, row, panel, end - row);
+    }
+  }
+}
+
+template <Format format>
+void product_of(const Product& p) {
+  if (p.epilogue == Epilogue::store) product_as<format, Epilogue::store>(p);
+  else if (p.epilogue == Epilogue::add) product_as<format, Epilogue::add>(p);
+  else product_as<format, Epilogue::gelu>(p);
+}
+
+void product_all(const Product& p) {
+  if (p.a.format == Format::f32) product_of<Format::f32>(p);
+  else if (p.a.format == Format::bf16) product_of<Format::bf16>(p);
+  else product_of<Format::int8>(p);
+}
+
+// ---------------------------------------------------------------------------------------------------------------- attention
+
+// Scores of 8 queries against all keys stay in L1 (≤ 16 KB at n = 512), so softmax is two plain passes. Keys are transposed 16 at a time.
+void attention_all(const Attention& t) {
+  constexpr int R = Lanes::rows;
+  const size_t n = t.n, blocks = (n + 15) / 16, width = blocks * 16;
+  float* keys = t.scratch;                                    // [block][head][16]
+  float* scores = keys + (n + 31) / 32 * 32 * t.head;         // [R][width]
+  for (size_t b = 0; b < blocks; ++b)
+    for (size_t d = 0; d < t.head; ++d)
+      for (size_t j = 0; j < 16; ++j) keys[(b * t.head + d) * 16 + j] = b * 16 + j < n ? t.k[(b * 16 + j) * t.stride + d] : 0.0F;
+  for (size_t first = 0; first < n; first += R) {
+    const size_t live = least(R, n - first);
+    const float* q[R];
+    for (size_t r = 0; r < R; ++r) q[r] = t.q + (first + least(r, live - 1)) * t.stride;
+    F top[R];
+    WEIR_UNROLL for (int r = 0; r < R; ++r) top[r] = Lanes::set(-3e38F);
+    for (size_t b = 0; b < blocks; ++b) {
+      F s[R];
+      WEIR_UNROLL for (int r = 0; r < R; ++r) s[r] = Lanes::zero();
+      const float* k = keys + b * t.head * 16;
+      for (size_t d = 0; d < t.head; ++d) {
+        const F kd = Lanes::load(k + d * 16);
+        WEIR_UNROLL for (int r = 0; r < R; ++r) s[r] = Lanes::fma(Lanes::set(q[r][d]), kd, s[r]);
+      }
+      const size_t m = least(16, n - b * 16);
+      WEIR_UNROLL for (int r = 0; r < R; ++r) {
+        if (m < 16) s[r] = Lanes::first(s[r], m, -3e38F);
+        top[r] = Lanes::max(top[r], s[r]);
+        Lanes::store(scores + r * width + b * 16, s[r]);
+      }
+    }
+    float inverse[R];
+    for (size_t r = 0; r < live; ++r) {
+      float* row = scores + r * width;
+      const F max = Lanes::set(Lanes::greatest(top[r]));
+      F sum = Lanes::zero();
+      for (size_t b = 0; b < blocks; ++b) {
+        F e = exp2_lanes(Lanes::sub(Lanes::load(row + b * 16), max));
+        if (b + 1 == blocks) e = Lanes::first(e, n - b * 16, 0.0F);
+        sum = Lanes::add(sum, e);
+        Lanes::store(row + b * 16, e);
+      }
+      inverse[r] = 1.0F / Lanes::sum(sum);
+    }
+    for (size_t c = 0; c < t.head; c += 16 * Lanes::halves) {
+      F o[R][Lanes::halves];
+      WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < Lanes::halves; ++h) o[r][h] = Lanes::zero();
+      for (size_t j = 0; j < n; ++j) {
+        F v[Lanes::halves];
+        WEIR_UNROLL for (int h = 0; h < Lanes::halves; ++h) v[h] = Lanes::load(t.v + j * t.stride + c + h * 16);
+        WEIR_UNROLL for (int r = 0; r < R; ++r) {
+          const F p = Lanes::set(scores[r * width + j]);
+          WEIR_UNROLL for (int h = 0; h < Lanes::halves; ++h) o[r][h] = Lanes::fma(p, v[h], o[r][h]);
+        }
+      }
+      WEIR_UNROLL for (int r = 0; r < R; ++r) {
+        if (static_cast<size_t>(r) >= live) break;
+        WEIR_UNROLL for (int h = 0; h < Lanes::halves; ++h)
+          Lanes::store(t.out + (first + r) * t.out_stride + c + h * 16, Lanes::mul(o[r][h], Lanes::set(inverse[r])));
+      }
+    }
+  }
+}
