@@ -12,7 +12,7 @@ namespace {
 
 // How many units of score a cosine of 1 is worth when there are many signals, and how many signals make half of that. A relevant item has a cosine of
 // about .3 with a reader's direction: with a gain of 6 that is worth as much as being some two and a half days newer.
-constexpr double taste_gain = 6, taste_prior = 20;
+constexpr double taste_gain = 6, taste_prior = 20, mean_prior = 4;
 
 std::size_t row(std::size_t i) { return i * (i + 1) / 2; }
 
@@ -92,7 +92,10 @@ void Model::aim() {
     return out;
   };
   const std::vector<double> for_ = mean(liked_, like_.all), against = mean(disliked_, dislike_.all);
-  const std::vector<double> ridge_for = times(inverse_, liked_), ridge_against = times(inverse_, disliked_);
+  // An intercept: ridge is fitted to y less its mean. Without it the more frequent of the two outvotes the other.
+  std::vector<double> ridge_for = times(inverse_, liked_), ridge_against = times(inverse_, disliked_);
+  for (double& v : ridge_for) v *= target(true);
+  for (double& v : ridge_against) v *= target(false);
   std::vector<double> rocchio = for_, ridge = ridge_for;
   add_scaled(rocchio, -options_.beta, against);
   add_scaled(ridge, -1, ridge_against);
@@ -109,9 +112,15 @@ void Model::aim() {
   add_scaled(away_, -ridge_, ridge_against);
 }
 
+// |y − ȳ| of a liked or a disliked item, ȳ shrunk by some signals of either kind, so that a reader who only likes has a direction too.
+double Model::target(bool liked) const {
+  const double mean = (like_.all - dislike_.all) / (like_.all + dislike_.all + mean_prior);
+  return liked ? 1 - mean : 1 + mean;
+}
+
 std::vector<double> Model::seen_from(std::span<const double> x, bool liked) const {
   std::vector<double> g = times(inverse_, x);
-  for (double& v : g) v *= ridge_;
+  for (double& v : g) v *= ridge_ * target(liked);
   const Tally& tally = liked ? like_ : dislike_;
   if (tally.all > 0) add_scaled(g, rocchio_ * (liked ? 1 : options_.beta) / tally.all, x);
   return g;

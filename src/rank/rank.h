@@ -1,7 +1,7 @@
 // Rank: what matters to this reader. A Score is a sum of named parts (rank/parts.cc has the table), each with the past items that carry it, exactly.
 //
 // Taste is two linear models of one reader over centred unit embeddings, blended: Rocchio (mean liked − ½ mean disliked; Rocchio 1971) and Bayesian ridge
-// (A = λI + Σ wxxᵀ, mean A⁻¹Σ wyx; Hoerl & Kennard 1970), which weighs more as signals come in. Both are sums over the past items, so a candidate's
+// (A = λI + Σ wxxᵀ, mean A⁻¹Σ w(y − ȳ)x; Hoerl & Kennard 1970), which weighs more as signals come in. Both are sums over the past items, so a candidate's
 // taste splits over them without rest, and taking a signal away again gives the model that never saw it. Below `enough` signals there is no taste yet.
 //
 // Pure: values in, values out; no clock, no I/O. Threads: a Model is a value; const calls may run at once.
@@ -82,6 +82,7 @@ class Model {
   double weight(const Past& past) const;        // |strength| · forget^(reference − order)
   void change(const Past& past, double sign);   // sign −1 takes it back
   void aim();                                   // toward_ and away_ from the sums
+  double target(bool liked) const;
   // What a liked (or disliked) past item is multiplied with, beside its weight, for its share in the score of x.
   std::vector<double> seen_from(std::span<const double> x, bool liked) const;
 

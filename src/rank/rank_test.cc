@@ -140,11 +140,16 @@ TEST(Rank, TheRidgeIsTheSolutionOfItsNormalEquations) {
   std::vector<std::vector<double>> a(d, std::vector<double>(d + 1, 0.0));  // [A | b]
   for (std::size_t i = 0; i < d; ++i) a[i][i] = world.options.lambda;
   std::vector<double> x;
+  double yes = 0, all = 4;  // the mean opinion is shrunk by four
+  for (const Past& past : world.history) {
+    yes += past.strength;
+    all += std::abs(past.strength);
+  }
   for (const Past& past : world.history) {
     ASSERT_TRUE(unit(past.embedding, d, x));
     for (std::size_t i = 0; i < d; ++i) {
       for (std::size_t j = 0; j < d; ++j) a[i][j] += std::abs(past.strength) * x[i] * x[j];
-      a[i][d] += past.strength * x[i];
+      a[i][d] += std::abs(past.strength) * ((past.strength > 0 ? 1 : -1) - yes / all) * x[i];
     }
   }
   for (std::size_t i = 0; i < d; ++i)
