@@ -53,6 +53,7 @@ Result<std::shared_ptr<const Tastes::Reader>> Tastes::build(UserId user) {
     rank::Past past{.item = std::to_string(item.id.value), .title = item.item.title, .source = item.source, .strength = strength(row.signal), .order = row.order, .embedding = {}};
     if (const auto at = vector_of.find(item.id); at != vector_of.end())
       past.embedding = {out->vectors[at->second], out->means[static_cast<int>(script_of(item.item.title))]};
+    else ++out->without_vector;
     out->history.push_back(std::move(past));
   }
   out->model = rank::Model::fit(out->history);
@@ -64,8 +65,10 @@ Result<std::shared_ptr<const Tastes::Reader>> Tastes::reader(UserId user) {
     const std::scoped_lock lock(mutex_);
     for (auto one = kept_.begin(); one != kept_.end(); ++one) {
       if (one->first != user) continue;
-      // The stream's means move while it is young: what was learnt over others is learnt again.
-      const bool stale = encoding_ && (one->second->model_id != encoding_->model_id() || encoding_->mean_count() > one->second->mean_count + one->second->mean_count / 4 + 64);
+      // The stream's means move while it is young, and vectors arrive after the signals: what was learnt over others is learnt again.
+      const Reader& known = *one->second;
+      const std::uint64_t seen = encoding_ ? encoding_->mean_count() : 0;
+      const bool stale = encoding_ && (known.model_id != encoding_->model_id() || seen > known.mean_count + known.mean_count / 4 + 64 || (known.without_vector > 0 && seen != known.mean_count));
       if (stale) {
         kept_.erase(one);
         break;

@@ -39,6 +39,7 @@ class Tastes {
     std::int64_t signals = 0;
     ModelId model_id;
     std::uint64_t mean_count = 0;
+    std::size_t without_vector = 0;           // of the history: they are looked for again when more is encoded
   };
   Result<std::shared_ptr<const Reader>> reader(UserId user);
   Result<std::shared_ptr<const Reader>> build(UserId user);
