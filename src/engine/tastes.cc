@@ -46,11 +46,12 @@ Result<std::shared_ptr<const Tastes::Reader>> Tastes::build(UserId user) {
         out->vectors.push_back(unpack_vector(*packed[i]));
       }
   }
-  for (const store::SignalRow& row : rows) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const store::SignalRow& row = rows[i];
     const auto found = by_id.find(row.signal.item);
     if (found == by_id.end()) continue;  // the item has gone
     const StoredItem& item = *found->second;
-    rank::Past past{.item = std::to_string(item.id.value), .title = item.item.title, .source = item.source, .strength = strength(row.signal), .order = row.order, .embedding = {}};
+    rank::Past past{.item = std::to_string(item.id.value), .title = item.item.title, .source = item.source, .strength = strength(row.signal), .order = static_cast<std::int64_t>(rows.size() - i), .embedding = {}};  // their place among this reader's own
     if (const auto at = vector_of.find(item.id); at != vector_of.end())
       past.embedding = {out->vectors[at->second], out->means[static_cast<int>(script_of(item.item.title))]};
     else ++out->without_vector;
