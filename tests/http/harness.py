@@ -38,14 +38,11 @@ class Server:
         self.start()
 
     def start(self):
-        if "WEIR_HTTP_DEV" in os.environ:
-            command = [os.environ["WEIR_HTTP_DEV"], self.folder, "127.0.0.1:0"] + [f"{user}={word}" for user, word in PASSWORDS.items()]
-        else:
-            command = [BIN, "--data", self.folder, "--no-model", "serve", "--listen", "127.0.0.1:0", "--allow-net", "127.0.0.0/8"]
-            for user, word in PASSWORDS.items():
-                file = pathlib.Path(self.folder) / f"{user}.password"
-                file.write_text(word + "\n")
-                command += ["--set-password", f"{user}={file}"]
+        command = [BIN, "--data", self.folder, "--no-model", "serve", "--listen", "127.0.0.1:0", "--allow-net", "127.0.0.0/8"]
+        for user, word in PASSWORDS.items():
+            file = pathlib.Path(self.folder) / f"{user}.password"
+            file.write_text(word + "\n")
+            command += ["--set-password", f"{user}={file}"]
         self.log = open(os.path.join(self.folder, "log"), "ab")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.process.stdout.readline()
