@@ -63,7 +63,7 @@ class Intake {
 
   Result<FetchResult> run() {
     TRY(load());
-    for (const NewItem* item : in_list_order()) TRY(take(*item));
+    for (const auto& [published, item] : in_list_order()) TRY(take(*item));
     TRY(fill_boxes());
     TRY(save_source());
     return std::move(result_);
@@ -91,15 +91,14 @@ class Intake {
 
   // The oldest first. Feeds list the newest first, so without dates the last one is the oldest; what is pushed comes in its own order. Of entries with
   // one id the first in the feed's order counts.
-  std::vector<const NewItem*> in_list_order() {
-    std::vector<const NewItem*> order;
+  std::vector<std::pair<Time, const NewItem*>> in_list_order() {
+    std::vector<std::pair<Time, const NewItem*>> order;
     std::unordered_set<std::string_view> seen;
     for (const NewItem& item : outcome_.items) {
-      if (!item.item.id.empty() && seen.insert(item.item.id).second) order.push_back(&item);
+      if (!item.item.id.empty() && seen.insert(item.item.id).second) order.emplace_back(published(item.item), &item);
       else ++result_.duplicates;
     }
-    if (!push_) std::ranges::reverse(order);
-    std::ranges::stable_sort(order, {}, [&](const NewItem* item) { return published(item->item); });
+    std::ranges::sort(order, [&](const auto& a, const auto& b) { return a.first != b.first ? a.first < b.first : push_ ? a.second < b.second : a.second > b.second; });
     return order;
   }
 

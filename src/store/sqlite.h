@@ -19,6 +19,8 @@
 
 namespace weir::store {
 
+inline constexpr int busy_timeout_ms = 2'000;
+
 struct Blob { std::string_view bytes; };
 
 enum class Access { read, write };

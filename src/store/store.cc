@@ -186,13 +186,19 @@ void Shared::execute(std::deque<Job> batch) {
   checkpoint_when_due();
 }
 
-// After the answers, so that no answer waits for it.
+// After the answers, so that no answer waits for it. Readers are never waited for: while one is inside an old view the log grows, and the next try takes
+// more; only a log that has grown long is worth asking for a moment without readers, and that no longer than a commit may take.
 void Shared::checkpoint_when_due() {
   const std::scoped_lock holding(writing);
   if (writer->wal_pages() < checkpoint_pages) return;
   const auto begun = Steady::now();
-  const int mode = writer->wal_pages() >= checkpoint_pages_at_last ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
-  if (const Status done = writer->checkpoint(mode); !done) log_warn("store", "checkpoint: {}", done.error().text());
+  Status done = writer->checkpoint(SQLITE_CHECKPOINT_PASSIVE);
+  if (done && writer->wal_pages() >= checkpoint_pages_at_last) {
+    sqlite3_busy_timeout(writer->handle(), 20);
+    done = writer->checkpoint(SQLITE_CHECKPOINT_RESTART);
+    sqlite3_busy_timeout(writer->handle(), busy_timeout_ms);
+  }
+  if (!done) log_warn("store", "checkpoint: {}", done.error().text());
   const std::scoped_lock counting(stats_mutex);
   ++stats.checkpoints;
   stats.longest_checkpoint = std::max(stats.longest_checkpoint, std::chrono::duration_cast<Duration>(Steady::now() - begun));

@@ -247,7 +247,7 @@ class Writer {
   Result<std::optional<ItemId>> queue_missing_vectors(const ModelId& model, std::optional<ItemId> before, std::size_t limit);
   Result<bool> forget_vectors_but(const ModelId& model, std::size_t limit);  // one bounded piece; true while there is more
   // Puts queued items into the full-text index, at most `limit` and about `budget` long; how many. 0: nothing is queued.
-  Result<std::size_t> index_search(std::size_t limit = 500, Duration budget = std::chrono::milliseconds(40));
+  Result<std::size_t> index_search(std::size_t limit = 500, Duration budget = std::chrono::milliseconds(25));
 
   // Retention, one bounded piece (about `limit` items); true while there is more. Removed ids are remembered.
   Result<bool> purge(Time now, std::size_t limit = 200);

@@ -507,9 +507,8 @@ class Model {
     for (auto& n : items) {
       if (first.emplace(n.item.id, &n).second) order.push_back(&n); else ++duplicates;
     }
-    std::ranges::reverse(order);
     const auto published = [&](const NewItem* n) { return std::min(n->item.date_published.value_or(now_), now_); };
-    std::ranges::stable_sort(order, {}, published);
+    std::ranges::sort(order, [&](const NewItem* a, const NewItem* b) { return published(a) != published(b) ? published(a) < published(b) : a > b; });
     std::vector<ItemId> updated;
     for (const NewItem* n : order) {
       if (source.removed.contains(n->item.id)) { ++duplicates; continue; }
