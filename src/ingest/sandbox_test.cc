@@ -204,7 +204,7 @@ TEST(Sandbox, CrashesStayInside) {
 }
 
 TEST(Sandbox, TimeIsBounded) {
-  auto sandbox = start({.cpu = 200ms, .wall = 700ms});
+  auto sandbox = start({.cpu = 200ms, .wall = 3s});  // far apart: a busy machine must not turn one into the other
   const auto before = std::chrono::steady_clock::now();
   const Result<std::string> loop = sandbox->run("loop");
   ASSERT_FALSE(loop);
@@ -213,7 +213,7 @@ TEST(Sandbox, TimeIsBounded) {
   const Result<std::string> asleep = sandbox->run("sleep");
   ASSERT_FALSE(asleep);
   EXPECT_EQ(asleep.error().code, Code::timeout) << asleep.error().text();
-  EXPECT_LT(std::chrono::steady_clock::now() - before, 5s);
+  EXPECT_LT(std::chrono::steady_clock::now() - before, 20s);
   EXPECT_EQ(echo(*sandbox, "next"), "next");
 }
 
