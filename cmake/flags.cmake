@@ -12,7 +12,7 @@ set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g1 -DNDEBUG")
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1 -DNDEBUG")
 
 set(WEIR_SANITIZE "" CACHE STRING "address,undefined | thread | fuzzer")
-option(WEIR_TESTS "build the unit tests" ON)
+option(WEIR_TESTS "build tests and benches: needs what `scripts/bootstrap test` installs" ON)
 option(WEIR_FUZZ "build the fuzz targets with libFuzzer (clang); otherwise they replay their corpus" OFF)
 
 find_program(CCACHE ccache)
