@@ -130,18 +130,22 @@ std::size_t decode_utf32(std::string_view bytes, bool big, std::string& out) {
 
 std::string_view declared(std::string_view bytes) {
   std::string_view head = bytes.substr(0, 1024);
-  const std::size_t declaration = head.find("<?xml");
+  const auto find_word = [&](std::string_view word, char first) {
+    for (std::size_t at = 0; (at = head.find(first, at)) != std::string_view::npos; ++at)
+      if (equal_ignoring_case(head.substr(at, word.size()), word)) return at;
+    return std::string_view::npos;
+  };
   std::string_view word = "encoding";
-  if (declaration != std::string_view::npos) {
+  if (const std::size_t declaration = head.find("<?xml"); declaration != std::string_view::npos) {
     head = head.substr(declaration);
     head = head.substr(0, head.find("?>"));
   } else {
-    const std::size_t meta = to_lower_ascii(head).find("<meta");
+    const std::size_t meta = find_word("<meta", '<');
     if (meta == std::string_view::npos) return {};
     head = head.substr(meta);
     word = "charset";
   }
-  std::size_t at = to_lower_ascii(head).find(word);
+  std::size_t at = std::min(find_word(word, word[0]), find_word(word, static_cast<char>(word[0] - 'a' + 'A')));
   if (at == std::string_view::npos) return {};
   at = head.find_first_not_of(" \t\r\n", at + word.size());
   if (at == std::string_view::npos || head[at] != '=') return {};

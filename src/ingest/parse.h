@@ -23,7 +23,7 @@ struct PageLinks {
 };
 
 // HTML is another module's work, which ingest may not include: whoever wires them gives its functions. A null one is left out: without `text` markup in
-// titles stays as it is, without `clean` or `resolve` content does, without `links` a page is not_a_feed. All must be callable from the calling thread.
+// titles stays as it is, without `clean` content does (and without `resolve` raw content is cleaned), without `links` a page is not_a_feed. All must be callable from the calling thread.
 struct HtmlTools {
   std::string (*text)(std::string_view html) = nullptr;                                // plain text of a fragment, on one line, UTF-8
   std::string (*clean)(std::string_view html, std::string_view base_url) = nullptr;    // sanitised, URLs resolved

@@ -94,7 +94,7 @@ std::string Builder::content(std::string_view html, std::string_view base) {
     html = cut(html, options.limits.field);
   }
   if (html.empty()) return {};
-  const auto treat = options.raw ? options.html.resolve : options.html.clean;
+  const auto treat = options.raw && options.html.resolve ? options.html.resolve : options.html.clean;
   return treat ? treat(html, base) : std::string(html);
 }
 
