@@ -168,6 +168,7 @@ struct Server::Parts {
   std::set<std::shared_ptr<Outbox>> streams;    // I/O thread
   asio::steady_timer room{io};                  // rung when a connection has gone
   bool stopping = false;                        // I/O thread
+  SteadyTime complained{};                      // I/O thread: when a full table of descriptors was last logged
   std::promise<void> drained;
   bool drained_said = false;
   std::string address;
@@ -309,7 +310,10 @@ asio::awaitable<void> Server::Parts::accept(Acceptor& acceptor) {
     if (stopping) break;
     if (error) {  // no descriptor or memory left: those that end give some back; do not spin
       if (error != asio::error::connection_aborted) {
-        log_warn("http", "cannot take a connection: {}", error.message());
+        if (const auto now = std::chrono::steady_clock::now(); now - complained > seconds(10)) {
+          log_warn("http", "cannot take a connection: {}", error.message());
+          complained = now;
+        }
         asio::steady_timer pause(io, std::chrono::milliseconds(100));
         co_await pause.async_wait(token);
       }
