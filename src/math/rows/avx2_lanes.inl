@@ -102,7 +102,10 @@ struct Lanes {
     return {_mm256_load_si256(reinterpret_cast<const __m256i*>(p)), _mm256_load_si256(reinterpret_cast<const __m256i*>(p + 32))};
   }
   static One quad(const std::byte* p) { return _mm256_set1_epi32(word_at(p)); }
-  static I add_quads(One x, const Quads& w, const I& s) { return {_mm256_dpbusd_avx_epi32(s.a, x, w.a), _mm256_dpbusd_avx_epi32(s.b, x, w.b)}; }
+  static __attribute__((always_inline)) void add_quads(One x, const Quads& w, I& s) {
+    asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(s.a) : "x"(x), "x"(w.a));
+    asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(s.b) : "x"(x), "x"(w.b));
+  }
 #else
   // u8 · s8 as 16-bit pairs: pmaddubsw would saturate.
   struct Quads { __m256i v[4]; };
@@ -118,10 +121,8 @@ struct Lanes {
     return q;
   }
   static One quad(const std::byte* p) { return _mm256_cvtepu8_epi16(_mm_set1_epi32(word_at(p))); }
-  static I add_quads(One x, const Quads& w, const I& s) {
-    I r;
-    for (int i = 0; i < 4; ++i) r.v[i] = _mm256_add_epi32(s.v[i], _mm256_madd_epi16(x, w.v[i]));
-    return r;
+  static void add_quads(One x, const Quads& w, I& s) {
+    for (int i = 0; i < 4; ++i) s.v[i] = _mm256_add_epi32(s.v[i], _mm256_madd_epi16(x, w.v[i]));
   }
 #endif
   template <Format format>
@@ -143,11 +144,18 @@ struct Lanes {
       return Two{low(all), high(all)};
     } else return quad(p);
   }
+  // In assembly, so that the sums stay in their registers.
+  static __attribute__((always_inline)) void fma_into(__m256& s, __m256 x, __m256 w) { asm("vfmadd231ps %2, %1, %0" : "+x"(s) : "x"(x), "x"(w)); }
   template <Format format, class X, class S>
-  static S multiply_add(const X& x, const Loaded<format>& w, const S& s) {
-    if constexpr (format == Format::f32) return {_mm256_fmadd_ps(x, w.a, s.a), _mm256_fmadd_ps(x, w.b, s.b)};
-    else if constexpr (format == Format::bf16)
-      return {_mm256_fmadd_ps(x.odd, w.odd.a, _mm256_fmadd_ps(x.even, w.even.a, s.a)), _mm256_fmadd_ps(x.odd, w.odd.b, _mm256_fmadd_ps(x.even, w.even.b, s.b))};
-    else return add_quads(x, w, s);
+  static __attribute__((always_inline)) void multiply_add(const X& x, const Loaded<format>& w, S& s) {
+    if constexpr (format == Format::f32) {
+      fma_into(s.a, x, w.a);
+      fma_into(s.b, x, w.b);
+    } else if constexpr (format == Format::bf16) {
+      fma_into(s.a, x.even, w.even.a);
+      fma_into(s.b, x.even, w.even.b);
+      fma_into(s.a, x.odd, w.odd.a);
+      fma_into(s.b, x.odd, w.odd.b);
+    } else add_quads(x, w, s);
   }
 };

@@ -92,14 +92,18 @@ struct Lanes {
 #endif
     else return all;
   }
+  // In assembly, so that the sum stays in its register: g++ 12 copies every accumulator twice a step otherwise.
   template <Format format, class S>
-  static S multiply_add(const Loaded<format>& x, const Loaded<format>& w, const S& s) {
-    if constexpr (format == Format::f32) return _mm512_fmadd_ps(x, w, s);
+  static __attribute__((always_inline)) void multiply_add(const Loaded<format>& x, const Loaded<format>& w, S& s) {
+    if constexpr (format == Format::f32) asm("vfmadd231ps %2, %1, %0" : "+v"(s) : "v"(x), "v"(w));
 #ifdef WEIR_LANES_BF16
-    else if constexpr (format == Format::bf16) return _mm512_dpbf16_ps(s, reinterpret_cast<__m512bh>(x), reinterpret_cast<__m512bh>(w));
+    else if constexpr (format == Format::bf16) asm("vdpbf16ps %2, %1, %0" : "+v"(s) : "v"(x), "v"(w));
 #else
-    else if constexpr (format == Format::bf16) return _mm512_fmadd_ps(x.odd, w.odd, _mm512_fmadd_ps(x.even, w.even, s));
+    else if constexpr (format == Format::bf16) {
+      asm("vfmadd231ps %2, %1, %0" : "+v"(s) : "v"(x.even), "v"(w.even));
+      asm("vfmadd231ps %2, %1, %0" : "+v"(s) : "v"(x.odd), "v"(w.odd));
+    }
 #endif
-    else return _mm512_dpbusd_epi32(s, x, w);
+    else asm("vpdpbusd %2, %1, %0" : "+v"(s) : "v"(x), "v"(w));
   }
 };

@@ -240,7 +240,7 @@ inline __attribute__((always_inline)) void tile(const std::byte* a, const std::b
       WEIR_UNROLL for (int h = 0; h < H; ++h) w[h] = Lanes::template weights<format>(b + h * 1024 + g * 64);
       WEIR_UNROLL for (int r = 0; r < R; ++r) {
         const auto x = Lanes::template broadcast<format>(a + r * 64 + g * 4);
-        WEIR_UNROLL for (int h = 0; h < H; ++h) sum[r][h] = Lanes::template multiply_add<format>(x, w[h], sum[r][h]);
+        WEIR_UNROLL for (int h = 0; h < H; ++h) Lanes::template multiply_add<format>(x, w[h], sum[r][h]);
       }
     }
   }

@@ -88,15 +88,12 @@ struct Lanes {
     else return Four{{static_cast<std::uint8_t>(p[0]), static_cast<std::uint8_t>(p[1]), static_cast<std::uint8_t>(p[2]), static_cast<std::uint8_t>(p[3])}};
   }
   template <Format format, class X, class S>
-  static S multiply_add(const X& x, const Loaded<format>& w, const S& s) {
-    if constexpr (format == Format::f32) return fma(x, w, s);
-    else if constexpr (format == Format::bf16) return fma(x.odd, w.odd, fma(x.even, w.even, s));
-    else {
-      I r = s;
+  static void multiply_add(const X& x, const Loaded<format>& w, S& s) {
+    if constexpr (format == Format::f32) s = fma(x, w, s);
+    else if constexpr (format == Format::bf16) s = fma(x.odd, w.odd, fma(x.even, w.even, s));
+    else
       for (int i = 0; i < 16; ++i)
-        for (int k = 0; k < 4; ++k) r.v[i] += x.v[k] * w.v[i][k];
-      return r;
-    }
+        for (int k = 0; k < 4; ++k) s.v[i] += x.v[k] * w.v[i][k];
   }
 
  private:
