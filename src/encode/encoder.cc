@@ -31,6 +31,22 @@ math::Format format_of(Precision precision) {
   return precision == Precision::f32 ? math::Format::f32 : precision == Precision::bf16 ? math::Format::bf16 : math::Format::int8;
 }
 
+// What int8 is calibrated with at load: the kinds of text that streams carry, in both languages.
+constexpr std::string_view samples[] = {
+    "Parliament passed the budget on Tuesday after a night of talks; the opposition called the cuts to public transport unfair.",
+    "A new study of 12,400 patients finds that walking 30 minutes a day lowers the risk of heart disease by 18%.",
+    "Release 4.2.0: fixes a memory leak in the HTTP/2 client (#1873), adds `--dry-run`, drops Python 3.8",
+    "Shares of the chip maker fell 7.3% in early trading to $112.40, its worst day since March.",
+    "How do I keep basil alive through winter? Mine always dies by December :(",
+    "Late goal sends the visitors through to the final, 2-1, in front of 61,000 people",
+    "\"We did not expect to see water there,\" said the mission's lead scientist, Dr. Amara Okafor.",
+    "<div class=\"share\">Share this &raquo; <a href=\"https://example.org/?id=77&amp;ref=rss\">link</a></div>",
+    "国务院今日发布通知，要求各地做好冬季供暖和能源保供工作。",
+    "研究人员提出一种新的语言模型训练方法，在多个基准测试中取得了更好的成绩。",
+    "这家餐厅的面条很好吃，就是周末要排队半个小时。",
+    "Weather: heavy rain, winds up to 90 km/h along the coast; schools closed in three districts.",
+};
+
 // The sha256 that the pinned table has, when the file is one of ours by size; else the file's own.
 Result<std::string> weights_hash(const ModelSource& source, const KnownModel* known) {
   if (known != nullptr) return std::string(known->files[0].sha256);
@@ -123,8 +139,10 @@ Result<Encoder> Encoder::load(const std::filesystem::path& model, const Options&
   const std::size_t pieces = std::visit([](const auto& t) { return t.size(); }, m->source.tokenizer);
   if (pieces > m->source.shape.vocabulary)
     return fail(Code::corrupt, fmt::format("the tokenizer has {} pieces, the model {} embeddings", pieces, m->source.shape.vocabulary), folder.string());
+  std::vector<std::vector<TokenId>> tokens;
+  for (const std::string_view sample : samples) tokens.push_back(m->tokenize(sample));
   m->transformer = TRY(Transformer::build(m->source, {.format = format_of(m->precision), .portable = m->precision == Precision::int8_portable,
-                                                      .kernels = math::kernels(row)}));
+                                                      .kernels = math::kernels(row), .samples = tokens}));
   m->empty = m->tokenize("");
   // The matrices are packed now: their pages need not stay. Word embeddings come back a row at a time.
   const auto bytes = m->source.file.bytes();

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
+#include <utility>
 
 #include "encode/workspace.h"
 
@@ -73,8 +75,11 @@ struct Part {
   float factor = 1;
 };
 
+// Multiplies what goes in, so that the product of both stays the same; empty: nothing.
+const float* or_null(const std::vector<float>& v) { return v.empty() ? nullptr : v.data(); }
+
 // Matrices of equal width, one below the other.
-Result<Packed> pack(const Names& names, std::span<const Part> parts, Format format) {
+Result<Packed> pack(const Names& names, std::span<const Part> parts, Format format, const float* smooth = nullptr) {
   std::size_t outputs = 0;
   const std::size_t inputs = parts[0].tensor.columns;
   for (const Part& p : parts) outputs += p.tensor.rows;
@@ -89,9 +94,10 @@ Result<Packed> pack(const Names& names, std::span<const Part> parts, Format form
     }
     part->tensor.row(o - first, row.data());
     float sum = 0;
-    for (float& v : row) {
-      v *= part->factor;
-      sum += v * 0.0F;  // NaN when any is NaN or infinite
+    for (std::size_t i = 0; i < inputs; ++i) {
+      row[i] *= part->factor;
+      if (smooth != nullptr) row[i] /= smooth[i];
+      sum += row[i] * 0.0F;  // NaN when any is NaN or infinite
     }
     if (!(sum == 0.0F)) wrong = part;
     return row.data();
@@ -101,6 +107,11 @@ Result<Packed> pack(const Names& names, std::span<const Part> parts, Format form
     TRY(names.finite({&nan, 1}, wrong->name));
   }
   return packed;
+}
+
+void note(View<const float> x, std::vector<float>& greatest) {
+  for (std::size_t r = 0; r < x.rows; ++r)
+    for (std::size_t i = 0; i < x.columns; ++i) greatest[i] = std::max(greatest[i], std::fabs(x(r, i)));
 }
 
 std::size_t head_size(const Shape& s) { return s.hidden / s.heads; }
@@ -126,35 +137,79 @@ Result<Transformer> Transformer::build(const ModelSource& source, const Options&
   TRY(names.finite(t.position_, a->position));
   t.norm_scale_ = TRY(names.scale(a->norm, 0, s.hidden));
   t.norm_shift_ = TRY(names.bias(a->norm, 0, s.hidden));
-  // Scores come out in powers of two: q is scaled by log₂(e) / √head here, once.
-  const auto query_factor = static_cast<float>(std::numbers::log2e / std::sqrt(static_cast<double>(head_size(s))));
+  t.layers_.resize(s.layers);
   for (std::size_t l = 0; l < s.layers; ++l) {
-    Layer layer;
-    const auto part = [&](std::string_view role, std::size_t rows, std::size_t columns, float factor = 1) -> Result<Part> {
-      return Part{TRY(names.weight(role, l, rows, columns)), names.name(role, l, a->weight), factor};
-    };
-    const Part qkv[] = {TRY(part(a->query, s.hidden, s.hidden, query_factor)), TRY(part(a->key, s.hidden, s.hidden)), TRY(part(a->value, s.hidden, s.hidden))};
-    layer.qkv = TRY(pack(names, qkv, options.format));
-    layer.qkv_bias = TRY(names.bias(a->query, l, s.hidden));
-    for (float& v : layer.qkv_bias) v *= query_factor;
-    for (const std::string_view role : {a->key, a->value}) {
-      const std::vector<float> bias = TRY(names.bias(role, l, s.hidden));
-      layer.qkv_bias.insert(layer.qkv_bias.end(), bias.begin(), bias.end());
-    }
-    const Part out = TRY(part(a->out, s.hidden, s.hidden)), up = TRY(part(a->up, s.inner, s.hidden)), down = TRY(part(a->down, s.hidden, s.inner));
-    layer.out = TRY(pack(names, {&out, 1}, options.format));
-    layer.up = TRY(pack(names, {&up, 1}, options.format));
-    layer.down = TRY(pack(names, {&down, 1}, options.format));
-    layer.out_bias = TRY(names.bias(a->out, l, s.hidden));
-    layer.up_bias = TRY(names.bias(a->up, l, s.inner));
-    layer.down_bias = TRY(names.bias(a->down, l, s.hidden));
+    TRY(t.pack_layer(source, l));
+    Layer& layer = t.layers_[l];
     layer.out_scale = TRY(names.scale(a->out_norm, l, s.hidden));
     layer.out_shift = TRY(names.bias(a->out_norm, l, s.hidden));
     layer.down_scale = TRY(names.scale(a->down_norm, l, s.hidden));
     layer.down_shift = TRY(names.bias(a->down_norm, l, s.hidden));
-    t.layers_.push_back(std::move(layer));
   }
+  if (options.format == Format::int8 && !options.samples.empty()) {
+    t.smooth(options.samples);
+    for (std::size_t l = 0; l < s.layers; ++l) TRY(t.pack_layer(source, l));
+  }
+  t.options_.samples = {};
   return t;
+}
+
+// The layer's matrices and their biases; the second time, with smoothing, only those that it touches.
+Status Transformer::pack_layer(const ModelSource& source, std::size_t l) {
+  const Architecture& a = *find_architecture(source.architecture);
+  const Names names(source, a);
+  const Shape& s = shape_;
+  Layer& layer = layers_[l];
+  // Scores come out in powers of two: q is scaled by log₂(e) / √head here, once.
+  const auto query_factor = static_cast<float>(std::numbers::log2e / std::sqrt(static_cast<double>(head_size(s))));
+  const auto part = [&](std::string_view role, std::size_t rows, std::size_t columns, float factor = 1) -> Result<Part> {
+    return Part{TRY(names.weight(role, l, rows, columns)), names.name(role, l, a.weight), factor};
+  };
+  const Part qkv[] = {TRY(part(a.query, s.hidden, s.hidden, query_factor)), TRY(part(a.key, s.hidden, s.hidden)), TRY(part(a.value, s.hidden, s.hidden))};
+  layer.qkv = TRY(pack(names, qkv, options_.format, or_null(layer.smooth.qkv)));
+  const Part up = TRY(part(a.up, s.inner, s.hidden));
+  layer.up = TRY(pack(names, {&up, 1}, options_.format, or_null(layer.smooth.up)));
+  if (!layer.qkv_bias.empty()) return {};
+  const Part out = TRY(part(a.out, s.hidden, s.hidden)), down = TRY(part(a.down, s.hidden, s.inner));
+  layer.out = TRY(pack(names, {&out, 1}, options_.format));
+  layer.down = TRY(pack(names, {&down, 1}, options_.format));
+  layer.qkv_bias = TRY(names.bias(a.query, l, s.hidden));
+  for (float& v : layer.qkv_bias) v *= query_factor;
+  for (const std::string_view role : {a.key, a.value}) {
+    const std::vector<float> bias = TRY(names.bias(role, l, s.hidden));
+    layer.qkv_bias.insert(layer.qkv_bias.end(), bias.begin(), bias.end());
+  }
+  layer.out_bias = TRY(names.bias(a.out, l, s.hidden));
+  layer.up_bias = TRY(names.bias(a.up, l, s.inner));
+  layer.down_bias = TRY(names.bias(a.down, l, s.hidden));
+  return {};
+}
+
+// A few channels of a layer norm's output are far greater than the rest and would take the 8-bit scale for themselves. Each channel is divided by
+// √(greatest activation / greatest weight), its weights multiplied by it (Xiao 2023, arXiv:2211.10438, α = ½). How great the activations get is seen by
+// running the samples once, in the portable kernels: the same on every CPU row.
+void Transformer::smooth(std::span<const std::vector<TokenId>> samples) {
+  std::vector<TokenId> ids;
+  std::vector<std::size_t> offsets{0};
+  for (const auto& sample : samples) {
+    ids.insert(ids.end(), sample.begin(), sample.end());
+    offsets.push_back(ids.size());
+  }
+  const std::unique_ptr<Workspace> w = make_workspace(ids.size(), 1);
+  std::vector<Workspace::Seen> seen(shape_.layers, {std::vector<float>(shape_.hidden), std::vector<float>(shape_.hidden)});
+  w->seen = &seen;
+  const bool portable = std::exchange(options_.portable, true);
+  run({ids, offsets}, *w, Executor());
+  options_.portable = portable;
+  const auto factors = [](const std::vector<float>& activations, const Packed& weights) {
+    std::vector<float> greatest = weights.greatest_by_input(), out(activations.size());
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = std::sqrt(std::max(greatest[i], 1e-5F) / std::max(activations[i], 1e-5F));
+    return out;
+  };
+  for (std::size_t l = 0; l < shape_.layers; ++l) {
+    layers_[l].smooth.qkv = factors(seen[l].qkv, layers_[l].qkv);
+    layers_[l].smooth.up = factors(seen[l].up, layers_[l].up);
+  }
 }
 
 std::size_t Transformer::bytes() const {
@@ -196,13 +251,14 @@ void Transformer::embed(const Batch& batch, Workspace& w) const {
         options_.kernels->add(x, word.data(), hidden);
       }
     }
-  options_.kernels->layer_norm(View<float>(w.x.get(), batch.ids.size(), hidden), norm_scale_.data(), norm_shift_.data(), shape_.epsilon, nullptr,
-                               &w.rows.view(), 0);
+  const View<float> x(w.x.get(), batch.ids.size(), hidden);
+  options_.kernels->layer_norm(x, norm_scale_.data(), norm_shift_.data(), shape_.epsilon, or_null(layers_[0].smooth.qkv), &w.rows.view(), 0);
+  if (w.seen != nullptr) note(x, (*w.seen)[0].qkv);
 }
 
 void Transformer::heads(const Layer& layer, const Batch& batch, Workspace& w, const Executor& executor) const {
   const std::size_t head = head_size(shape_), hidden = shape_.hidden, tokens = batch.ids.size();
-  const auto attention = options_.portable ? options_.kernels->attention : options_.kernels->attention_fast;
+  const auto attention = options_.portable || options_.format == Format::f32 ? options_.kernels->attention : options_.kernels->attention_fast;
   executor.each(shape_.heads, [&](std::size_t h, std::size_t worker) {
     Workspace::Worker& mine = w.workers[worker];
     float* qkv = mine.head.get();
@@ -218,8 +274,11 @@ void Transformer::heads(const Layer& layer, const Batch& batch, Workspace& w, co
   });
 }
 
-void Transformer::rows(const Layer& layer, std::size_t tokens, Workspace& w, const Executor& executor) const {
-  const std::size_t hidden = shape_.hidden, group = layer.down.group(), block = std::min(row_block, std::max<std::size_t>(32, tokens / executor.threads / 32 * 32));
+void Transformer::rows(std::size_t index, std::size_t tokens, Workspace& w, const Executor& executor) const {
+  const std::size_t hidden = shape_.hidden, group = layers_[index].down.group(), block = std::min(row_block, std::max<std::size_t>(32, tokens / executor.threads / 32 * 32));
+  const Layer& layer = layers_[index];
+  const bool is_last = index + 1 == layers_.size();
+  const float* next_smooth = is_last ? nullptr : or_null(layers_[index + 1].smooth.qkv);
   const math::Kernels& k = *options_.kernels;
   const Activations& to = w.rows.view();
   executor.each((tokens + block - 1) / block, [&](std::size_t i, std::size_t worker) {
@@ -229,7 +288,8 @@ void Transformer::rows(const Layer& layer, std::size_t tokens, Workspace& w, con
     k.quantise(View<const float>(w.y.get() + first * hidden, n, hidden), nullptr, to, first);
     k.product({.a = to, .row = first, .rows = n, .w = &layer.out, .panels = layer.out.panels(), .groups = layer.out.groups(), .bias = layer.out_bias.data(),
                .out = x.data, .out_stride = hidden, .columns = hidden, .epilogue = Epilogue::add});
-    k.layer_norm(x, layer.out_scale.data(), layer.out_shift.data(), shape_.epsilon, nullptr, &to, first);
+    k.layer_norm(x, layer.out_scale.data(), layer.out_shift.data(), shape_.epsilon, or_null(layer.smooth.up), &to, first);
+    if (w.seen != nullptr) note(x, (*w.seen)[index].up);
     const View<float> inner(mine.inner.get(), n, group);
     for (std::size_t g = 0; g < layer.down.groups(); ++g) {  // the hidden rows exist a group at a time
       k.product({.a = to, .row = first, .rows = n, .w = &layer.up, .panel = g * group / panel, .panels = group / panel, .groups = layer.up.groups(),
@@ -238,16 +298,17 @@ void Transformer::rows(const Layer& layer, std::size_t tokens, Workspace& w, con
       k.product({.a = mine.inner_rows.view(), .rows = n, .w = &layer.down, .panels = layer.down.panels(), .group = g,
                  .bias = g == 0 ? layer.down_bias.data() : nullptr, .out = x.data, .out_stride = hidden, .columns = hidden, .epilogue = Epilogue::add});
     }
-    k.layer_norm(x, layer.down_scale.data(), layer.down_shift.data(), shape_.epsilon, nullptr, &to, first);
+    k.layer_norm(x, layer.down_scale.data(), layer.down_shift.data(), shape_.epsilon, next_smooth, is_last ? nullptr : &to, first);
+    if (w.seen != nullptr && !is_last) note(x, (*w.seen)[index + 1].qkv);
   });
 }
 
 View<const float> Transformer::run(const Batch& batch, Workspace& workspace, const Executor& executor) const {
   CHECK(batch.ids.size() <= workspace.tokens && executor.threads <= workspace.workers.size());
   embed(batch, workspace);
-  for (const Layer& layer : layers_) {
-    heads(layer, batch, workspace, executor);
-    rows(layer, batch.ids.size(), workspace, executor);
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    heads(layers_[l], batch, workspace, executor);
+    rows(l, batch.ids.size(), workspace, executor);
   }
   return {workspace.x.get(), batch.ids.size(), shape_.hidden};
 }

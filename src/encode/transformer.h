@@ -27,6 +27,7 @@ class Transformer {
     math::Format format = math::Format::f32;
     bool portable = false;  // attention in f32: the same bits on every row
     const math::Kernels* kernels = nullptr;
+    std::span<const std::vector<TokenId>> samples;  // int8: texts that show how large each channel gets (smoothing, see smooth())
   };
   // Errors: corrupt (which tensor: missing, another shape, not finite).
   static Result<Transformer> build(const ModelSource& source, const Options& options);
@@ -43,13 +44,17 @@ class Transformer {
   std::unique_ptr<Workspace> make_workspace(std::size_t tokens, std::size_t workers) const;
 
  private:
+  struct Smooth { std::vector<float> qkv, up; };  // what the inputs of a layer's products are multiplied by, and their weights divided
   struct Layer {
     math::Packed qkv, out, up, down;
+    Smooth smooth;  // int8 only
     std::vector<float> qkv_bias, out_bias, up_bias, down_bias, out_scale, out_shift, down_scale, down_shift;
   };
+  Status pack_layer(const ModelSource& source, std::size_t index);
+  void smooth(std::span<const std::vector<TokenId>> samples);
   void embed(const Batch& batch, Workspace& workspace) const;
   void heads(const Layer& layer, const Batch& batch, Workspace& workspace, const Executor& executor) const;
-  void rows(const Layer& layer, std::size_t tokens, Workspace& workspace, const Executor& executor) const;
+  void rows(std::size_t index, std::size_t tokens, Workspace& workspace, const Executor& executor) const;
 
   Shape shape_;
   Options options_;

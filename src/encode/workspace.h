@@ -56,6 +56,9 @@ class Workspace {
   Buffer<float> x, y;  // [tokens × hidden]: the residual stream; attention's output
   ActivationBuffer rows;
   std::vector<Worker> workers;
+  // Where given: the greatest magnitude of each channel that went into a layer's qkv and up, layer after layer.
+  struct Seen { std::vector<float> qkv, up; };
+  std::vector<Seen>* seen = nullptr;
 };
 
 }  // namespace weir

@@ -1,5 +1,6 @@
 #include "math/packed.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdlib>
@@ -72,6 +73,19 @@ void Packed::set(std::size_t output, const float* weights) {
       sums_[g * panels() * panel_outputs + output] = scale * static_cast<float>(sum);
     }
   }
+}
+
+std::vector<float> Packed::greatest_by_input() const {
+  CHECK(format_ == Format::int8);
+  std::vector<float> greatest(inputs_);
+  for (std::size_t o = 0; o < outputs_; ++o) {
+    const std::byte* column = bytes_.get() + o / panel_outputs * steps_ * 2048 + o % panel_outputs / 16 * 1024 + o % 16 * 4;
+    for (std::size_t k = 0; k < inputs_; ++k) {
+      const auto q = static_cast<std::int8_t>(column[k / 64 * 2048 + k % 64 / 4 * 64 + k % 4]);
+      greatest[k] = std::max(greatest[k], scales_[o] * static_cast<float>(q < 0 ? -q : q));
+    }
+  }
+  return greatest;
 }
 
 Packed Packed::rows(View<const float> w, Format format) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "math/view.h"
 
@@ -51,6 +52,7 @@ class Packed {
   // int8 only: weight = scale · q, |q| ≤ 127, and scale · Σ q of a group of inputs, for the zero point of the activations.
   const float* scales() const { return scales_.get(); }
   const float* sums(std::size_t group) const { return sums_.get() + group * panels() * panel_outputs; }
+  std::vector<float> greatest_by_input() const;  // of |weight| over all outputs
 
  private:
   struct Free { void operator()(void* p) const; };

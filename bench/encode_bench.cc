@@ -1,0 +1,164 @@
+// How fast texts become vectors: equal lengths, a ragged stream, one text alone. CPU time of the process, the median of interleaved repeats.
+//
+//   weir_encode_bench [--model NAME] [--precision P] [--threads N] [--seconds S] [--texts FILE] [--vectors FILE]
+//
+// --texts FILE: the ragged stream, a text a line (else lengths from a log-normal law); --vectors FILE writes their vectors, raw f32, for a comparison.
+#include <time.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <cstdlib>
+#include <fstream>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/executor.h"
+#include "encode/encoder.h"
+#include "math/cpu.h"
+
+namespace {
+
+using weir::Encoder;
+using weir::Executor;
+
+// Threads that wait for work; the caller is the first of them.
+class Pool {
+ public:
+  explicit Pool(std::size_t n) {
+    for (std::size_t i = 1; i < n; ++i) threads_.emplace_back([this, i] { serve(i); });
+  }
+  ~Pool() {
+    stop_ = true;
+    round_.fetch_add(1);
+    round_.notify_all();
+  }
+  Executor executor() {
+    return {threads_.size() + 1, [](void* self, std::size_t n, void (*task)(void*, std::size_t, std::size_t), void* argument) { static_cast<Pool*>(self)->run(n, task, argument); }, this};
+  }
+
+ private:
+  void run(std::size_t n, void (*task)(void*, std::size_t, std::size_t), void* argument) {
+    n_ = n;
+    task_ = task;
+    argument_ = argument;
+    next_ = 0;
+    busy_ = threads_.size();
+    round_.fetch_add(1);
+    round_.notify_all();
+    for (std::size_t i; (i = next_++) < n;) task(argument, i, 0);
+    while (busy_ != 0) __builtin_ia32_pause();
+  }
+  void serve(std::size_t worker) {
+    for (unsigned seen = 0;;) {
+      for (int spin = 0; spin < 20'000 && round_ == seen; ++spin) __builtin_ia32_pause();
+      round_.wait(seen);
+      ++seen;
+      if (stop_) return;
+      for (std::size_t i; (i = next_++) < n_;) task_(argument_, i, worker);
+      --busy_;
+    }
+  }
+  std::atomic<unsigned> round_{0};
+  std::atomic<bool> stop_{false};
+  std::atomic<std::size_t> next_{0}, busy_{0};
+  std::size_t n_ = 0;
+  void (*task_)(void*, std::size_t, std::size_t) = nullptr;
+  void* argument_ = nullptr;
+  std::vector<std::jthread> threads_;
+};
+
+double seconds_of(clockid_t clock) {
+  timespec t{};
+  ::clock_gettime(clock, &t);
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+}
+
+constexpr std::string_view words[] = {"the", "river", "carries", "what", "people", "read", "every", "day", "and", "some", "of", "it", "matters"};
+
+std::string text_of(const Encoder& encoder, std::size_t length, std::size_t seed) {
+  std::string text;
+  for (std::size_t w = 0; encoder.tokenize(text).size() < length; ++w) {
+    if (!text.empty()) text += ' ';
+    text += words[(seed * 7 + w * 3) % std::size(words)];
+  }
+  return text;
+}
+
+struct Set {
+  std::string name;
+  std::vector<std::string> texts;
+  std::size_t tokens = 0;
+  std::vector<double> cpu, wall;
+};
+
+}  // namespace
+
+int main(int count, char** values) {
+  std::string model = "minilm", precision, texts, vectors;
+  std::size_t threads = 1;
+  double limit = 6;
+  for (int i = 1; i + 1 < count; i += 2) {
+    const std::string_view key = values[i];
+    if (key == "--model") model = values[i + 1];
+    if (key == "--precision") precision = values[i + 1];
+    if (key == "--threads") threads = static_cast<std::size_t>(std::atoi(values[i + 1]));
+    if (key == "--seconds") limit = std::atof(values[i + 1]);
+    if (key == "--texts") texts = values[i + 1];
+    if (key == "--vectors") vectors = values[i + 1];
+  }
+  const double before = seconds_of(CLOCK_MONOTONIC);
+  auto encoder = Encoder::load(model, {.precision = weir::parse_precision(precision)});
+  if (!encoder) return fmt::print(stderr, "{}\n", encoder.error().text()), 1;
+  fmt::print("{} on {}, {} threads, loaded in {:.3f} s\n", encoder->model_id(), weir::math::to_string(*weir::math::choose_row()), threads, seconds_of(CLOCK_MONOTONIC) - before);
+  Pool pool(threads);
+
+  std::vector<Set> sets;
+  for (const std::size_t length : {std::size_t{16}, std::size_t{64}, std::size_t{128}, std::size_t{256}}) {
+    Set set{fmt::format("{}", length), {}, 0, {}, {}};
+    for (std::size_t i = 0; i < std::max<std::size_t>(8, 4096 / length); ++i) set.texts.push_back(text_of(*encoder, length, i));
+    sets.push_back(std::move(set));
+  }
+  for (const std::size_t length : {std::size_t{8}, std::size_t{32}, std::size_t{128}}) sets.push_back({fmt::format("one text of {}", length), {text_of(*encoder, length, 3)}, 0, {}, {}});
+  Set ragged{"ragged", {}, 0, {}, {}};
+  if (!texts.empty()) {
+    std::ifstream in(texts);
+    for (std::string line; std::getline(in, line);) ragged.texts.push_back(line);
+  } else {
+    std::uint64_t state = 11;
+    const auto uniform = [&] { return static_cast<double>((state = state * 6364136223846793005ULL + 1442695040888963407ULL) >> 11U) / 9007199254740992.0; };
+    for (std::size_t i = 0; i < 512; ++i) {  // mean 81, deviation 55
+      const double normal = std::sqrt(-2 * std::log(uniform() + 1e-300)) * std::cos(6.283185307179586 * uniform());
+      ragged.texts.push_back(text_of(*encoder, static_cast<std::size_t>(std::clamp(std::exp(4.2045 + 0.6140 * normal), 8.0, 256.0)), i));
+    }
+  }
+  sets.push_back(std::move(ragged));
+  for (Set& s : sets)
+    for (const std::string& t : s.texts) s.tokens += encoder->tokenize(t).size();
+
+  const double began = seconds_of(CLOCK_MONOTONIC);
+  for (std::size_t repeat = 0; repeat < 3 || (seconds_of(CLOCK_MONOTONIC) - began < limit && repeat < 2000); ++repeat)
+    for (Set& s : sets) {
+      const std::vector<std::string_view> views(s.texts.begin(), s.texts.end());
+      const double wall = seconds_of(CLOCK_MONOTONIC), cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+      const weir::Matrix m = encoder->encode(views, pool.executor());
+      s.cpu.push_back(seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+      s.wall.push_back(seconds_of(CLOCK_MONOTONIC) - wall);
+      if (!vectors.empty() && repeat == 0 && s.name == "ragged")
+        std::ofstream(vectors, std::ios::binary).write(reinterpret_cast<const char*>(m.values.data()), static_cast<std::streamsize>(m.values.size() * 4));
+    }
+  for (Set& s : sets) {
+    std::ranges::sort(s.cpu);
+    std::ranges::sort(s.wall);
+    const auto tokens = static_cast<double>(s.tokens);
+    fmt::print("{:<16} {:>9.0f} tok/s median  {:>9.0f} best  {:>8.3f} ms  {:>7.1f} us CPU a token\n", s.name, tokens / s.wall[s.wall.size() / 2], tokens / s.wall[0],
+               s.wall[s.wall.size() / 2] * 1e3, s.cpu[s.cpu.size() / 2] / tokens * 1e6);
+  }
+  return 0;
+}
