@@ -74,6 +74,8 @@ struct Kernels {
   void (*exp)(float* x, std::size_t n);
   void (*gelu)(float* x, std::size_t n);
   float (*dot)(const float* a, const float* b, std::size_t n);
+  // Multiply-adds on registers alone, to measure a product against: returns how many operations (two a multiply-add) it did.
+  double (*peak)(Format format, std::size_t iterations);
 };
 
 const Kernels* kernels(Row row);  // null when this build or this CPU does not have the row

@@ -417,3 +417,33 @@ void attention_all(const Attention& t) {
     }
   }
 }
+
+// ---------------------------------------------------------------------------------------------------------------- the limit
+
+template <Format format>
+double peak_of(size_t iterations) {
+  constexpr int R = Lanes::rows, H = Lanes::halves;
+  alignas(64) static const std::byte zeros[64] = {};
+  Sum<format> sum[R][H];
+  WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h) {
+    if constexpr (format == Format::int8) sum[r][h] = Lanes::zero_sum();
+    else sum[r][h] = Lanes::zero();
+  }
+  const auto x = Lanes::template broadcast<format>(zeros);
+  const auto w = Lanes::template weights<format>(zeros);
+  for (size_t i = 0; i < iterations; ++i) WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h)
+    Lanes::template multiply_add<format>(x, w, sum[r][h]);
+  float kept[16];
+  F all = Lanes::zero();
+  WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h) {
+    if constexpr (format == Format::int8) all = Lanes::add(all, Lanes::to_float(sum[r][h]));
+    else all = Lanes::add(all, sum[r][h]);
+  }
+  Lanes::store(kept, all);
+  asm volatile("" ::"r"(kept) : "memory");
+  return static_cast<double>(iterations) * R * H * 32.0 * (format == Format::f32 ? 1 : format == Format::bf16 ? 2 : 4);
+}
+
+double peak_all(Format format, size_t iterations) {
+  return format == Format::f32 ? peak_of<Format::f32>(iterations) : format == Format::bf16 ? peak_of<Format::bf16>(iterations) : peak_of<Format::int8>(iterations);
+}

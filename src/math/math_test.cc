@@ -1,0 +1,350 @@
+// Every kernel of every CPU row that runs here: against the exact function in double within its stated bound, and bit for bit against the scalar row where
+// that is promised; at every length up to two registers and a few beyond, at three misalignments.
+#include "math/math.h"
+
+#include <gtest/gtest.h>
+#include <time.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <random>
+
+#include "math/kernels.h"
+
+namespace weir::math {
+namespace {
+
+constexpr Row all_rows[] = {Row::scalar, Row::avx2, Row::avx512, Row::amx, Row::neon};
+constexpr float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+
+std::vector<float> random_floats(std::size_t n, float scale, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal(0, scale);
+  std::vector<float> out(n);
+  for (float& v : out) v = normal(generator);
+  return out;
+}
+
+bool same_bits(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * 4) == 0);
+}
+
+class OfRow : public testing::TestWithParam<Row> {
+ protected:
+  void SetUp() override {
+    row = kernels(GetParam());
+    if (row == nullptr) GTEST_SKIP() << "the row " << to_string(GetParam()) << " does not run here";
+  }
+  // f(kernels, x, n) in place at every length and misalignment; bound(x, result) is checked for each element.
+  template <class F, class Bound>
+  void everywhere(float scale, F f, Bound bound) {
+    for (std::size_t n = 1; n <= 70; ++n)
+      for (const std::size_t shift : {0, 1, 5}) {
+        const std::vector<float> in = random_floats(n, scale, static_cast<unsigned>(n * 10 + shift));
+        std::vector<float> mine(n + shift + 1, 77.0F), judge(n + shift + 1, 77.0F);
+        std::ranges::copy(in, mine.begin() + static_cast<std::ptrdiff_t>(shift));
+        std::ranges::copy(in, judge.begin() + static_cast<std::ptrdiff_t>(shift));
+        f(*row, mine.data() + shift, n);
+        f(*kernels(Row::scalar), judge.data() + shift, n);
+        ASSERT_TRUE(same_bits(mine, judge)) << "n " << n << " shift " << shift;
+        ASSERT_EQ(mine.back(), 77.0F);  // nothing is written beyond
+        bound(in, std::span(mine).subspan(shift, n));
+      }
+  }
+  const Kernels* row = nullptr;
+};
+
+TEST_P(OfRow, Exp) {
+  everywhere(30, [](const Kernels& k, float* x, std::size_t n) { k.exp(x, n); }, [](std::span<const float> in, std::span<const float> out) {
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      const double exact = in[i] < -87.3 ? 0 : std::exp(static_cast<double>(in[i]));
+      if (exact < 3e38) { EXPECT_NEAR(out[i], exact, 3e-7 * exact) << in[i]; }
+    }
+  });
+  float edges[] = {0, -0.0F, 88.7F, 88.73F, 200, inf, -inf, -87.3F, -200, nan, 88.0F, 1, -1};
+  row->exp(edges, std::size(edges));
+  EXPECT_EQ(edges[0], 1.0F);
+  EXPECT_NEAR(edges[2] / std::exp(static_cast<double>(88.7F)), 1, 3e-7);
+  EXPECT_EQ(edges[3], inf);
+  EXPECT_EQ(edges[5], inf);
+  EXPECT_EQ(edges[6], 0.0F);
+  EXPECT_EQ(edges[8], 0.0F);
+  EXPECT_TRUE(std::isnan(edges[9]));
+}
+
+TEST_P(OfRow, Gelu) {
+  for (const float scale : {0.1F, 3.0F, 20.0F})
+    everywhere(scale, [](const Kernels& k, float* x, std::size_t n) { k.gelu(x, n); }, [](std::span<const float> in, std::span<const float> out) {
+      for (std::size_t i = 0; i < in.size(); ++i) {
+        const double x = in[i];
+        EXPECT_NEAR(out[i], x * 0.5 * std::erfc(-x / std::sqrt(2.0)), 5e-7 * std::max(1.0, std::fabs(x))) << x;
+      }
+    });
+  float edges[] = {nan, 0, 1e30F, -1e30F};
+  row->gelu(edges, 4);
+  EXPECT_TRUE(std::isnan(edges[0]));
+  EXPECT_EQ(edges[1], 0);
+  EXPECT_EQ(edges[2], 1e30F);
+}
+
+TEST_P(OfRow, Softmax) {
+  for (const float scale : {1.0F, 50.0F})
+    everywhere(scale, [](const Kernels& k, float* x, std::size_t n) { k.softmax(x, n); }, [](std::span<const float> in, std::span<const float> out) {
+      const double max = *std::ranges::max_element(in);
+      double sum = 0, total = 0;
+      for (const float v : in) sum += std::exp(v - max);
+      for (std::size_t i = 0; i < in.size(); ++i) {
+        EXPECT_NEAR(out[i], std::exp(in[i] - max) / sum, 4e-7);
+        total += static_cast<double>(out[i]);
+      }
+      EXPECT_NEAR(total, 1, 1e-6);
+    });
+  float masked[] = {-inf, -inf, -inf};
+  row->softmax(masked, 3);
+  for (const float v : masked) EXPECT_EQ(v, 0.0F);
+  float partly[] = {-inf, 2, -inf};
+  row->softmax(partly, 3);
+  EXPECT_EQ(partly[0], 0.0F);
+  EXPECT_EQ(partly[1], 1.0F);
+  float bad[] = {1, nan, 2};
+  row->softmax(bad, 3);
+  EXPECT_TRUE(std::isnan(bad[1]));
+  row->softmax(bad, 0);
+}
+
+TEST_P(OfRow, DotAndAdd) {
+  for (std::size_t n = 0; n <= 70; ++n)
+    for (const std::size_t shift : {0, 1, 5}) {
+      std::vector<float> a = random_floats(n + shift, 1, static_cast<unsigned>(n)), b = random_floats(n + shift, 1, static_cast<unsigned>(n + 1000));
+      const float mine = row->dot(a.data() + shift, b.data() + shift, n), judge = kernels(Row::scalar)->dot(a.data() + shift, b.data() + shift, n);
+      EXPECT_EQ(std::bit_cast<std::uint32_t>(mine), std::bit_cast<std::uint32_t>(judge));
+      double exact = 0, size = 0;
+      for (std::size_t i = shift; i < n + shift; ++i) {
+        exact += static_cast<double>(a[i]) * b[i];
+        size += std::fabs(static_cast<double>(a[i]) * b[i]);
+      }
+      EXPECT_NEAR(mine, exact, 1e-6 * size + 1e-30);
+      std::vector<float> sum = a;
+      row->add(sum.data() + shift, b.data() + shift, n);
+      for (std::size_t i = shift; i < n + shift; ++i) EXPECT_EQ(sum[i], a[i] + b[i]);
+    }
+}
+
+TEST_P(OfRow, LayerNorm) {
+  for (std::size_t n = 1; n <= 70; ++n) {
+    const std::vector<float> scale = random_floats(n, 1, 1), shift = random_floats(n, 1, 2), in = random_floats(n, 4, static_cast<unsigned>(n));
+    std::vector<float> mine = in, judge = in;
+    row->layer_norm(View<float>(mine.data(), 1, n), scale.data(), shift.data(), 1e-5F, nullptr, nullptr, 0);
+    kernels(Row::scalar)->layer_norm(View<float>(judge.data(), 1, n), scale.data(), shift.data(), 1e-5F, nullptr, nullptr, 0);
+    ASSERT_TRUE(same_bits(mine, judge)) << n;
+    double mean = 0, variance = 0;
+    for (const float v : in) mean += v;
+    mean /= static_cast<double>(n);
+    for (const float v : in) variance += (v - mean) * (v - mean);
+    variance /= static_cast<double>(n);
+    for (std::size_t i = 0; i < n; ++i) EXPECT_NEAR(mine[i], (in[i] - mean) / std::sqrt(variance + 1e-5) * scale[i] + shift[i], 2e-5) << n;
+  }
+}
+
+TEST_P(OfRow, Q4) {
+  std::vector<std::byte> blocks(18 * 2);
+  for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<std::byte>(i * 37);
+  const std::uint16_t half = 0x3800, small = 0x0001;  // 0.5, and the least subnormal
+  std::memcpy(blocks.data(), &half, 2);
+  std::memcpy(blocks.data() + 18, &small, 2);
+  std::vector<float> x(64, 1.0F);
+  row->add_q4(x.data(), blocks.data(), 64);
+  for (std::size_t i = 0; i < 64; ++i) {
+    const auto byte = static_cast<unsigned>(blocks[i / 32 * 18 + 2 + i % 16]);
+    const int q = static_cast<int>(i % 32 < 16 ? byte & 15U : byte >> 4U) - 8;
+    EXPECT_EQ(x[i], 1.0F + static_cast<float>(q) * (i < 32 ? 0.5F : 0x1p-24F));
+  }
+}
+
+// A product with activations that the row itself wrote, against double over the values it wrote them from.
+void check_product(const Kernels& k, Format format, std::size_t rows, std::size_t outputs, std::size_t inputs, Epilogue epilogue) {
+  const std::vector<float> a = random_floats(rows * inputs, 1, 3), w = random_floats(outputs * inputs, 0.05F, 4), bias = random_floats((outputs + 31) / 32 * 32, 1, 5);
+  const Packed packed = Packed::rows(View<const float>(w.data(), outputs, inputs), format);
+  const std::size_t padded = (rows + 31) / 32 * 32, groups = packed.groups();
+  std::vector<float> scale(padded * groups), shift(padded * groups);
+  const std::size_t bytes = Activations::bytes(rows, packed.steps());
+  const auto run = [&](const Kernels& kernel, std::vector<float>& out) {
+    std::byte* data = static_cast<std::byte*>(std::aligned_alloc(64, bytes));
+    std::memset(data, 0, bytes);
+    const Activations to{.format = format, .data = data, .steps = packed.steps(), .groups = groups, .scale = scale.data(), .shift = shift.data()};
+    kernel.quantise(View<const float>(a.data(), rows, inputs), nullptr, to, 0);
+    kernel.product({.a = to, .rows = rows, .w = &packed, .panels = packed.panels(), .groups = groups, .bias = bias.data(), .out = out.data(), .out_stride = outputs,
+                    .columns = outputs, .epilogue = epilogue});
+    std::free(data);
+  };
+  std::vector<float> mine(rows * outputs, 0.5F), judge(rows * outputs, 0.5F);
+  run(k, mine);
+  run(*kernels(Row::scalar), judge);
+  if (format == Format::bf16) {
+    for (std::size_t i = 0; i < mine.size(); ++i) ASSERT_NEAR(mine[i], judge[i], 1e-3) << i;
+  } else {
+    ASSERT_TRUE(same_bits(mine, judge)) << rows << " × " << inputs << " → " << outputs;
+  }
+  const double tolerance = (format == Format::f32 ? 2e-6 : format == Format::bf16 ? 2e-3 : 6e-3) * std::sqrt(static_cast<double>(inputs));
+  for (std::size_t r = 0; r < rows; r += 3)
+    for (std::size_t o = 0; o < outputs; o += 5) {
+      double exact = bias[o];
+      for (std::size_t i = 0; i < inputs; ++i) exact += static_cast<double>(a[r * inputs + i]) * w[o * inputs + i];
+      if (epilogue == Epilogue::add) exact += 0.5;
+      if (epilogue == Epilogue::gelu) exact *= 0.5 * std::erfc(-exact / std::sqrt(2.0));
+      ASSERT_NEAR(mine[r * outputs + o], exact, tolerance) << r << " " << o;
+    }
+}
+
+TEST_P(OfRow, Products) {
+  for (const Format format : {Format::f32, Format::bf16, Format::int8})
+    for (const Epilogue epilogue : {Epilogue::store, Epilogue::add, Epilogue::gelu}) {
+      for (std::size_t rows = 1; rows <= 40; ++rows) check_product(*row, format, rows, 64, 64, epilogue);
+      for (const auto& [rows, outputs, inputs] : {std::tuple(33, 96, 384), std::tuple(7, 32, 768), std::tuple(65, 160, 128), std::tuple(3, 384, 1536)})
+        check_product(*row, format, static_cast<std::size_t>(rows), static_cast<std::size_t>(outputs), static_cast<std::size_t>(inputs), epilogue);
+    }
+}
+
+TEST_P(OfRow, Attention) {
+  for (const std::size_t head : {32, 64})
+    for (const std::size_t n : {1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100}) {
+      const std::size_t stride = 3 * head;
+      const std::vector<float> qkv = random_floats(n * stride, 1, static_cast<unsigned>(n));
+      float* scratch = static_cast<float*>(std::aligned_alloc(64, (attention_scratch(n, head) * 4 + 63) / 64 * 64));
+      std::vector<float> mine(n * head), judge(n * head), fast(n * head);
+      const Attention t{.q = qkv.data(), .k = qkv.data() + head, .v = qkv.data() + 2 * head, .n = n, .head = head, .stride = stride, .out = mine.data(), .out_stride = head, .scratch = scratch};
+      row->attention(t);
+      Attention other = t;
+      other.out = judge.data();
+      kernels(Row::scalar)->attention(other);
+      other.out = fast.data();
+      row->attention_fast(other);
+      std::free(scratch);
+      ASSERT_TRUE(same_bits(mine, judge)) << n;
+      for (std::size_t i = 0; i < n; ++i) {
+        std::vector<double> p(n);
+        double max = -1e300, sum = 0;
+        for (std::size_t j = 0; j < n; ++j) {
+          for (std::size_t d = 0; d < head; ++d) p[j] += static_cast<double>(qkv[i * stride + d]) * qkv[j * stride + head + d];
+          max = std::max(max, p[j]);
+        }
+        for (double& v : p) sum += v = std::exp2(v - max);
+        for (std::size_t d = 0; d < head; ++d) {
+          double exact = 0;
+          for (std::size_t j = 0; j < n; ++j) exact += p[j] / sum * qkv[j * stride + 2 * head + d];
+          ASSERT_NEAR(mine[i * head + d], exact, 1e-5) << n;
+          ASSERT_NEAR(fast[i * head + d], exact, 0.12) << n;  // bf16 scores of magnitude 20
+        }
+      }
+    }
+}
+
+// A compiler that spills is seen here: a product of 64 rows against multiply-adds on registers, best of interleaved bursts of CPU time.
+TEST_P(OfRow, ProductsReachThePeak) {
+#if !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "not an optimised build";
+#endif
+  if (GetParam() == Row::scalar) GTEST_SKIP() << "the judge need not be fast";
+  constexpr std::size_t rows = 64, outputs = 384, inputs = 384;
+  const auto now = [] {
+    timespec t{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+  };
+  for (const Format format : {Format::f32, Format::bf16, Format::int8}) {
+    if ((format == Format::bf16 && !row->fast_bf16) || (format == Format::int8 && !row->fast_int8)) continue;
+    const std::vector<float> w = random_floats(outputs * inputs, 0.05F, 4), a = random_floats(rows * inputs, 1, 3);
+    const Packed packed = Packed::rows(View<const float>(w.data(), outputs, inputs), format);
+    std::vector<float> scale(rows), shift(rows), out(rows * outputs);
+    std::byte* data = static_cast<std::byte*>(std::aligned_alloc(64, Activations::bytes(rows, packed.steps())));
+    const Activations to{.format = format, .data = data, .steps = packed.steps(), .groups = 1, .scale = scale.data(), .shift = shift.data()};
+    row->quantise(View<const float>(a.data(), rows, inputs), nullptr, to, 0);
+    double best = 0, peak = 0;
+    for (int burst = 0; burst < 200; ++burst) {
+      double began = now();
+      double operations = row->peak(format, 20'000);
+      peak = std::max(peak, operations / (now() - began));
+      began = now();
+      for (int i = 0; i < 4; ++i) row->product({.a = to, .rows = rows, .w = &packed, .panels = packed.panels(), .out = out.data(), .out_stride = outputs, .columns = outputs});
+      operations = 4.0 * 2 * rows * outputs * inputs;
+      best = std::max(best, operations / (now() - began));
+    }
+    std::free(data);
+    std::printf("%s %s: %.0f of %.0f GOPS (%.0f %%)\n", std::string(to_string(GetParam())).c_str(), format == Format::f32 ? "f32" : format == Format::bf16 ? "bf16" : "int8",
+                best * 1e-9, peak * 1e-9, 100 * best / peak);
+    EXPECT_GE(best / peak, GetParam() == Row::amx ? 0.4 : 0.6);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Rows, OfRow, testing::ValuesIn(all_rows), [](const auto& test) { return std::string(to_string(test.param)); });
+
+TEST(Math, GemmOfAnyShape) {
+  for (const std::size_t m : {1, 2, 5, 33, 70})
+    for (const std::size_t n : {1, 3, 31, 32, 33, 100})
+      for (const std::size_t k : {1, 2, 15, 16, 17, 50, 400}) {
+        const std::vector<float> a = random_floats(m * (k + 3), 1, 1), b = random_floats(n * k, 1, 2);
+        std::vector<float> bt(n * k), c(m * (n + 2), 1.0F), c2 = c;
+        for (std::size_t i = 0; i < n; ++i)
+          for (std::size_t j = 0; j < k; ++j) bt[j * n + i] = b[i * k + j];
+        gemm(View<const float>(a.data(), m, k, k + 3), Packed::rows(View<const float>(b.data(), n, k)), View<float>(c.data(), m, n, n + 2));
+        gemm(View<const float>(a.data(), m, k, k + 3), Packed::columns(View<const float>(bt.data(), k, n)), View<float>(c2.data(), m, n, n + 2), Into::add);
+        for (std::size_t i = 0; i < m; ++i) {
+          for (std::size_t j = 0; j < n; ++j) {
+            double exact = 0, size = 0;
+            for (std::size_t l = 0; l < k; ++l) {
+              exact += static_cast<double>(a[i * (k + 3) + l]) * b[j * k + l];
+              size += std::fabs(static_cast<double>(a[i * (k + 3) + l]) * b[j * k + l]);
+            }
+            ASSERT_NEAR(c[i * (n + 2) + j], exact, static_cast<double>(k) * 0x1p-24 * size + 1e-12);
+            ASSERT_NEAR(c2[i * (n + 2) + j], exact + 1, static_cast<double>(k) * 0x1p-23 * size + 1e-6);
+          }
+          EXPECT_EQ(c[i * (n + 2) + n], 1.0F);  // between the rows nothing is written
+        }
+      }
+}
+
+TEST(Math, GemmKeepsWhatIsNotFinite) {
+  const float a[] = {nan, 1, 1, 1}, b[] = {1, 1};
+  float c[2];
+  gemm(View<const float>(a, 2, 2), Packed::rows(View<const float>(b, 1, 2)), View<float>(c, 2, 1));
+  EXPECT_TRUE(std::isnan(c[0]));
+  EXPECT_EQ(c[1], 2.0F);
+  gemm(View<const float>(a, 0, 2), Packed::rows(View<const float>(b, 1, 2)), View<float>(c, 0, 1));
+}
+
+TEST(Math, TopK) {
+  std::vector<float> v = random_floats(500, 1, 9);
+  v[3] = v[77] = 9;
+  v[5] = nan;
+  for (const std::size_t k : {0, 1, 2, 10, 499, 500, 1000}) {
+    std::vector<Ranked> all;
+    for (std::size_t i = 0; i < v.size(); ++i)
+      if (!std::isnan(v[i])) all.push_back({v[i], static_cast<std::uint32_t>(i)});
+    std::ranges::stable_sort(all, std::greater<>(), &Ranked::value);
+    const std::vector<Ranked> best = top_k(v, k);
+    ASSERT_EQ(best.size(), std::min(k, all.size()));
+    for (std::size_t i = 0; i < best.size(); ++i) EXPECT_EQ(best[i].index, all[i].index);
+  }
+}
+
+TEST(Math, RowsByName) {
+  ::setenv("WEIR_CPU", "scalar", 1);
+  EXPECT_EQ(choose_row(), Row::scalar);
+  ::setenv("WEIR_CPU", "sse9", 1);
+  ASSERT_FALSE(choose_row());
+  EXPECT_EQ(choose_row().error().code, Code::invalid);
+#if defined(__x86_64__)
+  ::setenv("WEIR_CPU", "neon", 1);
+  ASSERT_FALSE(choose_row());
+  EXPECT_NE(choose_row().error().message.find("cannot run"), std::string::npos);
+#endif
+  ::unsetenv("WEIR_CPU");
+  EXPECT_EQ(choose_row(), best_row());
+}
+
+}  // namespace
+}  // namespace weir::math
