@@ -140,7 +140,7 @@ int main(int argc, char** argv) {
   inner->add_option("--title", sourcing.title, "Your own name for it");
   inner->add_option("--folder", sourcing.folder, "The folder to put it in; \"\" for none");
   inner->add_option("--url", sourcing.url, "Another address, the same history");
-  inner->add_option("--keep-days", sourcing.keep_days, "How long its items stay; 0: as your own setting says");
+  inner->add_option("--keep-days", sourcing.keep_days, "How long its items stay; 0: for ever");
   inner->callback([&] { sourcing.action = "edit"; });
   inner = sub->add_subcommand("remove", "Unsubscribe");
   inner->add_option("source", sourcing.id, "The source's number")->required();

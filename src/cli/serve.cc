@@ -69,7 +69,10 @@ int serve(const Options& options, const ServeArguments& arguments) {
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
-  ::mallopt(M_ARENA_MAX, 2);  // each thread's own arena would keep what one burst needed
+  // Each thread's own arena, and large answers kept for reuse, would hold what one burst needed.
+  ::mallopt(M_ARENA_MAX, 2);
+  ::mallopt(M_MMAP_THRESHOLD, 65536);
+  ::mallopt(M_TRIM_THRESHOLD, 131072);
   set_log_json(arguments.log_json);
 
   auto engine = Engine::open({.data = options.data, .model = options.model, .model_name = options.model_name, .allow_net = options.allow_net});

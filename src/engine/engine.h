@@ -51,7 +51,7 @@ struct AddSource {
 
 struct SourceEdit {                      // what is absent stays
   std::optional<std::string> title, folder, url;
-  std::optional<std::int32_t> keep_days;  // 0: the reader's own setting again
+  std::optional<std::int32_t> keep_days;  // 0: for ever; negative: the reader's own setting again
 };
 
 struct PushReport {
