@@ -32,7 +32,7 @@ def run(command, limit, **more):
         return 124, f'{out}\nstopped after {limit} s'
 
 
-def gtest(program, limit=900):
+def gtest(program, limit=2400):
     out = Outcome()
     with tempfile.NamedTemporaryFile(suffix='.json') as report:
         code, out.text = run([program, f'--gtest_output=json:{report.name}', '--gtest_brief=1'], limit)
