@@ -72,8 +72,10 @@ CREATE TABLE vectors(model INTEGER, item INTEGER, bytes BLOB NOT NULL, PRIMARY K
 CREATE VIRTUAL TABLE ft USING fts5(title, content='', contentless_delete=1, tokenize='weir');
 CREATE VIRTUAL TABLE f  USING fts5(body, content='', contentless_delete=1, detail=none, prefix='1', tokenize='weir set');
 INSERT INTO ft(ft, rank) VALUES('automerge', 0);
+INSERT INTO ft(ft, rank) VALUES('usermerge', 8);
 INSERT INTO ft(ft, rank) VALUES('crisismerge', 64);
 INSERT INTO f(f, rank) VALUES('automerge', 0);
+INSERT INTO f(f, rank) VALUES('usermerge', 8);
 INSERT INTO f(f, rank) VALUES('crisismerge', 64);
 )sql",
 };

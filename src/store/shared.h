@@ -1,6 +1,7 @@
 // What the parts of the store have in common. store/*.cc only.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <filesystem>
@@ -41,7 +42,7 @@ struct Shared {
   std::condition_variable_any queue_filled;
   std::deque<Job> queue;
   bool running = false;
-  std::thread::id writer_thread;
+  std::atomic<std::thread::id> writer_thread;  // the loop's, while it runs
 
   std::mutex pool_mutex;
   std::condition_variable pool_freed;

@@ -23,7 +23,7 @@ using Steady = std::chrono::steady_clock;
 
 constexpr int checkpoint_pages = 1'000;          // 8 MB of log: into the file
 constexpr int checkpoint_pages_at_last = 8'000;  // readers were always inside: wait for a gap
-constexpr std::size_t dictionary_bytes = 64u << 10, enough_samples = 2'000, most_samples = 4'000;
+constexpr std::size_t dictionary_bytes = 64u << 10, enough_samples = 1'500, most_samples = 2'000, sample_bytes = 4'096;
 
 std::string reason() { return std::strerror(errno); }
 
@@ -223,7 +223,7 @@ void Store::submit(std::function<Status(Writer&)> job, std::function<void(Status
 }
 
 Status Store::run(const std::function<Status(Writer&)>& job) {
-  CHECK(shared_->writer_thread != std::this_thread::get_id());  // a job that waits for a job would wait for ever
+  CHECK(shared_->writer_thread.load() != std::this_thread::get_id());  // a job that waits for a job would wait for ever
   std::promise<Status> promise;
   auto answer = promise.get_future();
   submit(job, [&promise](Status status) { promise.set_value(std::move(status)); });
@@ -245,7 +245,7 @@ void Store::run_writer(std::stop_token stop) {
     lock.lock();
   }
   shared_->running = false;
-  shared_->writer_thread = {};
+  shared_->writer_thread = std::thread::id{};
 }
 
 // ---- reading ------------------------------------------------------------------------------------------------------------------------------------
@@ -347,7 +347,7 @@ Result<bool> Store::train_dictionaries() {
       if (script >= scripts || samples[script].size() >= most_samples) continue;  // made with a dictionary already
       Item item;
       TRY(codec.unpack(static_cast<int>(script), query.blob(1), item, shared_->dictionaries, *db));
-      samples[script].push_back(framed(item));
+      samples[script].push_back(framed(item).substr(0, sample_bytes));
     }
   }
   std::vector<std::pair<Script, int>> added;
