@@ -1,7 +1,6 @@
 #include "encode/encoder.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cmath>
@@ -144,10 +143,8 @@ Result<Encoder> Encoder::load(const std::filesystem::path& model, const Options&
   m->transformer = TRY(Transformer::build(m->source, {.format = format_of(m->precision), .portable = m->precision == Precision::int8_portable,
                                                       .kernels = math::kernels(row), .samples = tokens}));
   m->empty = m->tokenize("");
-  // The matrices are packed now: their pages need not stay. Word embeddings come back a row at a time.
-  const auto bytes = m->source.file.bytes();
-  ::madvise(const_cast<std::byte*>(bytes.data()), bytes.size(), MADV_DONTNEED);
-  ::madvise(const_cast<std::byte*>(bytes.data()), bytes.size(), MADV_RANDOM);
+  m->source.tensors.clear();  // the matrices are packed and the words' rows have a file of their own: the mapping can go
+  m->source.file = MappedFile();
   return Encoder(std::move(m));
 }
 

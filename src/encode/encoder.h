@@ -1,5 +1,5 @@
 // Turns text into vectors. One Encoder is one loaded model; immutable after load(), so any number of threads may call encode() at once. Owns its
-// weights (packed for this CPU; word embeddings stay mapped); borrows nothing from callers; makes no thread: batches run on the caller's Executor.
+// weights (packed for this CPU; word embeddings stay in their file); borrows nothing from callers; makes no thread: batches run on the caller's Executor.
 //
 // Bidirectional transformer, mean or CLS pooling, unit length: Vaswani 2017 (arXiv:1706.03762), Devlin 2018 (arXiv:1810.04805),
 // Reimers & Gurevych 2019 (arXiv:1908.10084), Wang 2024 (arXiv:2402.05672).
@@ -63,7 +63,7 @@ class Encoder {
   Precision precision() const;
   const std::string& name() const;  // "minilm", "e5-small", or the folder's
   const ModelId& model_id() const;  // 16 hex digits of the weights' sha256, "-", precision
-  std::size_t bytes() const;        // resident, without the mapped word embeddings
+  std::size_t bytes() const;        // resident
 
  private:
   struct Model;

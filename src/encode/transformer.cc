@@ -125,7 +125,7 @@ Result<Transformer> Transformer::build(const ModelSource& source, const Options&
   Transformer t;
   const Shape& s = t.shape_ = source.shape;
   t.options_ = options;
-  t.word_ = TRY(names.table(a->word, s.vocabulary, s.hidden));
+  t.word_ = TRY(RowFile::open(source.weights, source.file.bytes(), TRY(names.table(a->word, s.vocabulary, s.hidden))));
   const Tensor positions = TRY(names.table(a->position, s.positions, s.hidden));
   t.position_.resize(s.positions * s.hidden);
   for (std::size_t i = 0; i < s.positions; ++i) positions.row(i, t.position_.data() + i * s.hidden);
@@ -236,18 +236,20 @@ std::unique_ptr<Workspace> Transformer::make_workspace(std::size_t tokens, std::
 
 void Transformer::embed(const Batch& batch, Workspace& w) const {
   const std::size_t hidden = shape_.hidden;
-  std::vector<float> word(word_.kind == Tensor::Kind::f32 || word_.kind == Tensor::Kind::q4 ? 0 : hidden);
+  const Tensor::Kind kind = word_.tensor().kind;
+  std::vector<float> word(hidden);
+  std::vector<std::byte> raw(word_.tensor().row_bytes());
+  Tensor row = word_.tensor();
+  row.data = raw.data();
   for (std::size_t text = 0; text + 1 < batch.offsets.size(); ++text)
     for (std::size_t t = batch.offsets[text]; t < batch.offsets[text + 1]; ++t) {
       float* x = w.x.get() + t * hidden;
       std::copy_n(position_.data() + (shape_.first_position + t - batch.offsets[text]) * hidden, hidden, x);
-      const std::byte* row = word_.data + batch.ids[t] * word_.row_bytes();
-      if (word_.kind == Tensor::Kind::q4) {
-        options_.kernels->add_q4(x, row, hidden);
-      } else if (word_.kind == Tensor::Kind::f32) {
-        options_.kernels->add(x, reinterpret_cast<const float*>(row), hidden);
+      word_.raw(batch.ids[t], raw.data());
+      if (kind == Tensor::Kind::q4) {
+        options_.kernels->add_q4(x, raw.data(), hidden);
       } else {
-        word_.row(batch.ids[t], word.data());
+        row.row(0, word.data());
         options_.kernels->add(x, word.data(), hidden);
       }
     }

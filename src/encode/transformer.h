@@ -1,5 +1,5 @@
-// The transformer itself: token ids → states of the last layer. Immutable after build(); weights packed for the kernels, word embeddings left where they
-// are mapped. The rows of a batch are the tokens of its texts one after the other: there is no padding anywhere.
+// The transformer itself: token ids → states of the last layer. Immutable after build(); weights packed for the kernels, word embeddings left in their
+// file. The rows of a batch are the tokens of its texts one after the other: there is no padding anywhere.
 //
 // A layer is two stages. Heads: each head's q, k, v and its attention, text by text. Rows: everything after attention, 32 rows or more at a time. Within
 // a stage the pieces are independent, so a stage can be spread over threads, and no piece's arithmetic depends on what else is in the batch.
@@ -58,7 +58,7 @@ class Transformer {
 
   Shape shape_;
   Options options_;
-  Tensor word_;
+  RowFile word_;
   std::vector<float> position_;  // with the type's row added
   std::vector<float> norm_scale_, norm_shift_;
   std::vector<Layer> layers_;

@@ -1,6 +1,8 @@
 #include "encode/weights.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -135,6 +137,33 @@ void Tensor::row(std::size_t i, float* out) const {
         }
       }
   }
+}
+
+RowFile& RowFile::operator=(RowFile&& other) noexcept {
+  std::swap(tensor_, other.tensor_);
+  std::swap(offset_, other.offset_);
+  std::swap(file_, other.file_);
+  return *this;
+}
+
+RowFile::~RowFile() {
+  if (file_ >= 0) ::close(file_);
+}
+
+Result<RowFile> RowFile::open(const std::filesystem::path& path, std::span<const std::byte> mapped, const Tensor& tensor) {
+  RowFile f;
+  f.file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (f.file_ < 0) return fail(Code::io, "cannot be opened a second time", path.string());
+  ::posix_fadvise(f.file_, 0, 0, POSIX_FADV_RANDOM);
+  f.tensor_ = tensor;
+  f.tensor_.data = nullptr;
+  f.offset_ = static_cast<std::size_t>(tensor.data - mapped.data());
+  return f;
+}
+
+void RowFile::raw(std::size_t row, std::byte* out) const {
+  const std::size_t n = tensor_.row_bytes();
+  if (::pread(file_, out, n, static_cast<off_t>(offset_ + row * n)) != static_cast<ssize_t>(n)) std::memset(out, 0, n);
 }
 
 Status check_shape(const Shape& s) {

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/file.h"
 #include "base/result.h"
@@ -30,6 +31,23 @@ struct Tensor {
 std::size_t tensor_bytes(Tensor::Kind kind, std::size_t elements);
 
 using Tensors = std::map<std::string, Tensor, std::less<>>;
+
+// Rows of a tensor read from its file when they are asked for: nothing of it stays resident, and a file that shrinks later gives zeros, not a signal.
+class RowFile {
+ public:
+  RowFile() = default;
+  RowFile(RowFile&& other) noexcept : tensor_(other.tensor_), offset_(other.offset_), file_(std::exchange(other.file_, -1)) {}
+  RowFile& operator=(RowFile&& other) noexcept;
+  ~RowFile();
+  // `tensor` lies inside `mapped`, which is `path`.
+  static Result<RowFile> open(const std::filesystem::path& path, std::span<const std::byte> mapped, const Tensor& tensor);
+  const Tensor& tensor() const { return tensor_; }  // without data
+  void raw(std::size_t row, std::byte* out) const;   // tensor().row_bytes() of them; about 0.3 µs
+ private:
+  Tensor tensor_;
+  std::size_t offset_ = 0;
+  int file_ = -1;
+};
 
 // The safetensors format. `bytes` must outlive the tensors. Int64 tensors (position ids) are left out.
 Result<Tensors> parse_safetensors(std::span<const std::byte> bytes);
