@@ -6,7 +6,7 @@ bool has_avx512_bf16();
 bool has_avx_vnni();
 extern const Kernels scalar_kernels;
 #if defined(__x86_64__)
-extern const Kernels avx2_kernels, avx2_vnni_kernels, avx512_kernels, avx512_bf16_kernels;
+extern const Kernels avx2_kernels, avx2_vnni_kernels, avx512_kernels, avx512_bf16_kernels, amx_kernels;
 #elif defined(__aarch64__)
 extern const Kernels neon_kernels;
 #endif
@@ -17,6 +17,7 @@ const Kernels* kernels(Row row) {
     case Row::scalar: return &scalar_kernels;
 #if defined(__x86_64__)
     case Row::avx2: return has_avx_vnni() ? &avx2_vnni_kernels : &avx2_kernels;
+    case Row::amx: return &amx_kernels;
     case Row::avx512: return has_avx512_bf16() ? &avx512_bf16_kernels : &avx512_kernels;
 #elif defined(__aarch64__)
     case Row::neon: return &neon_kernels;

@@ -40,28 +40,55 @@ inline F exp2_fast(F x) {
   return _mm512_scalef_ps(p, n);
 }
 
+// Keys and values of a head of 32 in bf16, in the order that products want: keys[16 keys][16 pairs of dimensions][16 keys], values[pair of keys][32
+// dimensions], words of two. Beyond the text they are zeros.
+struct PackedHead {
+  size_t blocks, width;  // of keys, 32 at a time
+  std::byte *keys, *values;
+  float* scores;  // the rest of the scratch
+
+  explicit PackedHead(const Attention& t)
+      : blocks((t.n + 31) / 32), width(blocks * 32), keys(reinterpret_cast<std::byte*>(t.scratch)), values(keys + width * 64), scores(t.scratch + width * 32) {
+    alignas(64) static constexpr std::uint16_t low[32] = {0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
+                                                          8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+    const __m512i interleave_low = _mm512_load_si512(low), interleave_high = _mm512_add_epi16(interleave_low, _mm512_set1_epi16(16));
+    for (size_t b = 0; b < blocks * 2; ++b) {
+      __m512i r[16];
+      WEIR_UNROLL for (int j = 0; j < 16; ++j) r[j] = b * 16 + j < t.n ? row_bf16(t.k + (b * 16 + j) * t.stride) : _mm512_setzero_si512();
+      transpose16(r);
+      WEIR_UNROLL for (int j = 0; j < 16; ++j) _mm512_store_si512(keys + (b * 16 + j) * 64, r[j]);
+    }
+    for (size_t j = 0; j < width / 2; ++j) {
+      const __m512i a = 2 * j < t.n ? row_bf16(t.v + 2 * j * t.stride) : _mm512_setzero_si512();
+      const __m512i b = 2 * j + 1 < t.n ? row_bf16(t.v + (2 * j + 1) * t.stride) : _mm512_setzero_si512();
+      _mm512_store_si512(values + j * 128, _mm512_permutex2var_epi16(a, interleave_low, b));
+      _mm512_store_si512(values + j * 128 + 64, _mm512_permutex2var_epi16(a, interleave_high, b));
+    }
+  }
+};
+
+// 2^(s - max) in bf16; returns their sum, before rounding.
+inline float softmax_bf16(const float* s, size_t width, float max, std::uint16_t* out) {
+  const F m = _mm512_set1_ps(max);
+  F sum0 = _mm512_setzero_ps(), sum1 = sum0;
+  for (size_t j = 0; j < width; j += 32) {
+    const F e0 = exp2_fast(_mm512_sub_ps(_mm512_load_ps(s + j), m)), e1 = exp2_fast(_mm512_sub_ps(_mm512_load_ps(s + j + 16), m));
+    sum0 = _mm512_add_ps(sum0, e0);
+    sum1 = _mm512_add_ps(sum1, e1);
+    _mm512_store_si512(out + j, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(e1, e0)));
+  }
+  return Lanes::sum(_mm512_add_ps(sum0, sum1));
+}
+
+#ifdef WEIR_LANES_BF16
 void attention_bf16(const Attention& t) {
   if (t.head != 32) return attention_all(t);
   constexpr int R = 8;
-  const size_t n = t.n, blocks = (n + 31) / 32, width = blocks * 32;  // of keys, 32 at a time
-  auto* keys = reinterpret_cast<std::byte*>(t.scratch);               // [16 keys][16 pairs of dimensions][16 keys] words
-  std::byte* values = keys + width * 64;                              // [pair of keys][32 dimensions] words
-  float* scores = t.scratch + width * 32;                             // [R][width]
-  auto* weights = reinterpret_cast<std::uint16_t*>(scores + R * width);
-  alignas(64) static constexpr std::uint16_t low[32] = {0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
-  const __m512i interleave_low = _mm512_load_si512(low), interleave_high = _mm512_add_epi16(interleave_low, _mm512_set1_epi16(16));
-  for (size_t b = 0; b < blocks * 2; ++b) {
-    __m512i r[16];
-    WEIR_UNROLL for (int j = 0; j < 16; ++j) r[j] = b * 16 + j < n ? row_bf16(t.k + (b * 16 + j) * t.stride) : _mm512_setzero_si512();
-    transpose16(r);
-    WEIR_UNROLL for (int j = 0; j < 16; ++j) _mm512_store_si512(keys + (b * 16 + j) * 64, r[j]);
-  }
-  for (size_t j = 0; j < width / 2; ++j) {
-    const __m512i a = 2 * j < n ? row_bf16(t.v + 2 * j * t.stride) : _mm512_setzero_si512();
-    const __m512i b = 2 * j + 1 < n ? row_bf16(t.v + (2 * j + 1) * t.stride) : _mm512_setzero_si512();
-    _mm512_store_si512(values + j * 128, _mm512_permutex2var_epi16(a, interleave_low, b));
-    _mm512_store_si512(values + j * 128 + 64, _mm512_permutex2var_epi16(a, interleave_high, b));
-  }
+  const PackedHead packed(t);
+  const size_t n = t.n, blocks = packed.blocks, width = packed.width;
+  const std::byte *keys = packed.keys, *values = packed.values;
+  float* scores = packed.scores;                                         // [R][width]
+  auto* weights = reinterpret_cast<std::uint16_t*>(scores + R * width);  // [R][width]
   const size_t last = n - (blocks - 1) * 32;  // keys in the last 32
   for (size_t first = 0; first < n; first += R) {
     const size_t live = least(R, n - first);
@@ -92,18 +119,7 @@ void attention_bf16(const Attention& t) {
       }
     }
     float inverse[R];
-    for (size_t r = 0; r < live; ++r) {
-      const F max = _mm512_set1_ps(Lanes::greatest(top[r]));
-      F sum0 = _mm512_setzero_ps(), sum1 = sum0;
-      for (size_t j = 0; j < width; j += 32) {
-        const F e0 = exp2_fast(_mm512_sub_ps(_mm512_load_ps(scores + r * width + j), max));
-        const F e1 = exp2_fast(_mm512_sub_ps(_mm512_load_ps(scores + r * width + j + 16), max));
-        sum0 = _mm512_add_ps(sum0, e0);
-        sum1 = _mm512_add_ps(sum1, e1);
-        _mm512_store_si512(weights + r * width + j, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(e1, e0)));
-      }
-      inverse[r] = 1.0F / Lanes::sum(_mm512_add_ps(sum0, sum1));
-    }
+    for (size_t r = 0; r < live; ++r) inverse[r] = 1.0F / softmax_bf16(scores + r * width, width, Lanes::greatest(top[r]), weights + r * width);
     F o[R][2];
     WEIR_UNROLL for (int r = 0; r < R; ++r) o[r][0] = o[r][1] = _mm512_setzero_ps();
     const auto* w = reinterpret_cast<const std::byte*>(weights);
@@ -123,3 +139,4 @@ void attention_bf16(const Attention& t) {
     }
   }
 }
+#endif

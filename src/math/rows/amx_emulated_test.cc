@@ -1,0 +1,24 @@
+// The amx row with tiles in memory: its tests run on any CPU with AVX-512 (math_test.cc).
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include <type_traits>
+
+#include "math/kernels.h"
+
+#define WEIR_AMX_EMULATED 1
+namespace weir::math {
+namespace {
+#include "math/rows/avx512_lanes.inl"
+#include "math/rows/kernels.inl"
+#include "math/rows/avx512_attention.inl"
+#include "math/rows/amx_tiles.inl"
+#include "math/rows/amx_product.inl"
+}  // namespace
+
+extern const Kernels amx_emulated_kernels;
+const Kernels amx_emulated_kernels{Row::amx, true, true, product_amx, attention_all, attention_amx, layer_norm_all, quantise_all,
+                 add_all, add_q4_all, softmax_all, exp_all, gelu_all, dot_all, peak_amx};
+
+}  // namespace weir::math
+#endif
