@@ -1,4 +1,5 @@
 // The E5S1 file: multilingual-e5-small in one piece, little-endian, matrices in 4 bits. docs/models.md has its layout.
+#include <algorithm>
 #include <fmt/format.h>
 
 #include <cstring>
@@ -57,7 +58,7 @@ Result<Unigram> read_tokenizer(Reader& in) {
     begin = end;
   }
   std::vector<float> log_probabilities(pieces);
-  std::memcpy(log_probabilities.data(), scores.data(), scores.size());
+  std::ranges::copy(scores, std::as_writable_bytes(std::span(log_probabilities)).begin());
   const std::size_t count = TRY(size_of(in.get<std::int32_t>(), "the number of normalisation rules", 0xFFFE));
   Reader table{in.take(in.get<std::uint32_t>())};
   std::vector<Unigram::Rule> rules(count);
@@ -65,7 +66,7 @@ Result<Unigram> read_tokenizer(Reader& in) {
     rule.from = table.get<std::uint32_t>();
     const auto raw = table.take(std::size_t{table.get<std::uint8_t>()} * 4);
     rule.to.resize(raw.size() / 4);
-    std::memcpy(rule.to.data(), raw.data(), raw.size());
+    std::ranges::copy(raw, std::as_writable_bytes(std::span(rule.to)).begin());  // may be empty: not for memcpy
   }
   if (in.short_read || table.short_read || table.at != table.bytes.size()) return fail(Code::corrupt, "the normalisation table does not fill its bytes");
   return Unigram::build(texts, std::move(log_probabilities), std::move(rules), std::move(options));
