@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t batch_items = 32;
 constexpr auto lease_time = std::chrono::minutes(10);
 
-std::string mean_key(const ModelId& model, int script) { return "mean/" + model + "/" + std::to_string(script); }
+std::string mean_key(const ModelId& model, std::size_t script) { return "mean/" + model + "/" + std::to_string(script); }
 
 }  // namespace
 
@@ -78,7 +78,7 @@ ModelId Encoding::model_id() const {
 
 std::vector<float> Encoding::mean(Script script) const {
   const std::scoped_lock lock(mutex_);
-  const Mean& mean = means_[static_cast<int>(script)];
+  const Mean& mean = means_[static_cast<std::size_t>(script)];
   std::vector<float> out(mean.sum.size());
   if (mean.count == 0) return {};
   for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(mean.sum[i] / static_cast<double>(mean.count));
@@ -92,7 +92,7 @@ std::uint64_t Encoding::mean_count() const {
 
 void Encoding::restore_means() {
   auto reader = store_.reader();
-  for (int script = 0; script < 2; ++script) {
+  for (std::size_t script = 0; script < means_.size(); ++script) {
     const auto bytes = reader->value(mean_key(model_id_, script));
     if (!bytes || !*bytes || (*bytes)->size() < sizeof(std::uint64_t)) continue;
     Mean mean;
@@ -104,9 +104,9 @@ void Encoding::restore_means() {
   }
 }
 
-Status Encoding::keep_means(store::Writer& writer) const {
-  for (int script = 0; script < 2; ++script) {
-    const Mean& mean = means_[script];
+Status Encoding::keep_means(store::Writer& writer, const std::array<Mean, 2>& means) const {
+  for (std::size_t script = 0; script < means.size(); ++script) {
+    const Mean& mean = means[script];
     if (mean.count == 0) continue;
     std::string bytes(sizeof mean.count + mean.sum.size() * sizeof(double), '\0');
     std::memcpy(bytes.data(), &mean.count, sizeof mean.count);
@@ -157,22 +157,23 @@ Result<std::size_t> Encoding::batch() {
   const Matrix vectors = encoder_->encode(views, pool.executor());
 
   std::vector<std::pair<ItemId, std::string>> rows;
-  {
-    const std::scoped_lock lock(mutex_);
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      if (!Encoder::has_vector(vectors.row(i))) continue;
-      rows.emplace_back(items[i].id, pack_vector(vectors.row(i)));
-      Mean& mean = means_[static_cast<int>(script_of(items[i].item.title))];
-      mean.sum.resize(vectors.columns);
-      for (std::size_t j = 0; j < vectors.columns; ++j) mean.sum[j] += vectors.row(i)[j];
-      ++mean.count;
-    }
+  std::array<Mean, 2> means = means_;  // only this thread changes them
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (!Encoder::has_vector(vectors.row(i))) continue;
+    rows.emplace_back(items[i].id, pack_vector(vectors.row(i)));
+    Mean& mean = means[static_cast<std::size_t>(script_of(items[i].item.title))];
+    mean.sum.resize(vectors.columns);
+    for (std::size_t j = 0; j < vectors.columns; ++j) mean.sum[j] += vectors.row(i)[j];
+    ++mean.count;
   }
   TRY(store_.write([&](store::Writer& writer) -> Status {
     TRY(writer.put_vectors(model_id_, rows));
     TRY(writer.complete(store::Stage::encode, work));
-    return keep_means(writer);
+    return keep_means(writer, means);
   }));
+  // After the commit: whoever sees the new count finds the vectors that it counts.
+  const std::scoped_lock lock(mutex_);
+  means_ = std::move(means);
   return work.size();
 }
 

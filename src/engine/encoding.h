@@ -1,7 +1,7 @@
 // Items get their vectors here: the newest first, in small batches, standing back behind requests. Also the means of the stream that ranking centres on.
 #pragma once
 
-#include <atomic>
+#include <array>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -46,7 +46,7 @@ class Encoding {
   Status load();
   Result<std::size_t> batch();     // how many were encoded; 0: nothing is queued
   void restore_means();
-  Status keep_means(store::Writer& writer) const;
+  Status keep_means(store::Writer& writer, const std::array<Mean, 2>& means) const;
 
   store::Store& store_;
   const Clock& clock_;
@@ -60,7 +60,7 @@ class Encoding {
   bool woken_ = true;
   Progress progress_;
   ModelId model_id_;
-  Mean means_[2];
+  std::array<Mean, 2> means_;
 };
 
 }  // namespace weir

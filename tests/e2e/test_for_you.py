@@ -36,7 +36,7 @@ class ForYou(unittest.TestCase):
                 return answer
             taught = until(lambda: (lambda a: a if any(p['part'].startswith('taste') for p in a['why']) else None)(why('space7')), 60)
             self.assertTrue(taught['enough'])
-            until(lambda: json.loads(json.dumps(server.get('/metrics').body.decode())).find('weir_encode_queued 0') >= 0, 60)
+            until(lambda: b'weir_encode_queued 0\n' in server.get('/metrics').body, 60)
             for liked in ('space6', 'space7'):
                 for disliked in ('sport6', 'sport7'):
                     self.assertGreater(why(liked)['score'], why(disliked)['score'])
