@@ -410,6 +410,13 @@ test('edit a source: name, folder, how long items stay', async (t) => {
   await page.getByRole('navigation').getByRole('link', { name: /Work/ }).waitFor();
   const source = await weir.get(`/api/sources/${ids.Builds}`);
   assert.deepEqual([source.title, source.folder, source.keep_days], ['Machines', 'Work', 7]);
+  // Empty is the reader's own setting again, not for ever.
+  await page.getByRole('button', { name: 'Edit source' }).click();
+  await page.getByLabel('Keep items').fill('');
+  await press(page, 'Enter');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  const again = await weir.get(`/api/sources/${ids.Builds}`);
+  assert.equal(again.keep_days, undefined);
 });
 
 test('a phone: one pane at a time, by touch, and the way back', async (t) => {
