@@ -192,7 +192,7 @@ class Writer {
       case Kind::empty: open_tag(rule, attributes); return false;
       case Kind::link: return link(rule, attributes);
       case Kind::image: image(attributes); return false;
-      case Kind::frame: frame(attributes); return false;
+      case Kind::frame: frame(attributes, node); return false;
       case Kind::media: media(rule, attributes, node); return false;
       case Kind::source: source(attributes); return false;
       default: return false;
@@ -412,19 +412,21 @@ class Writer {
     end();
   }
 
-  void frame(const Attributes& of) {
-    if (is_tiny(of) || at_.in_a) return;
-    const std::string src = address(of[At::src], false);
-    if (src.empty()) return;
-    std::string title = collapse_spaces(of[At::title]);
-    if (title.empty()) title = src.substr(src.find("//") + 2);
-    if (html_) {
+  // A link to the frame's address, named by its title, else by what it says to those who cannot show it, else
+  // by the address; plain text without the link has no use for that one.
+  void frame(const Attributes& of, const lxb_dom_node_t* node) {
+    if (is_tiny(of)) return;
+    std::string name = collapse_spaces(of[At::title]);
+    if (name.empty() && node->first_child != nullptr && node->first_child->type == LXB_DOM_NODE_TYPE_TEXT)
+      if (const std::string_view instead = text_of(node->first_child); !trim(instead).empty() && instead.find('<') == std::string_view::npos) name = instead;
+    const std::string src = html_ && !at_.in_a ? address(of[At::src], false) : std::string();
+    if (!src.empty()) {
       begin("a");
       attribute("href", src);
       out_.html += " rel=\"noopener noreferrer\">";
     }
-    characters(title);
-    if (html_) out_.html += "</a>";
+    characters(name.empty() && !src.empty() ? std::string_view(src).substr(src.find("//") + 2) : name);
+    if (!src.empty()) out_.html += "</a>";
   }
 
   void media(const Rule& rule, const Attributes& of, lxb_dom_node_t* node) {

@@ -19,14 +19,14 @@ struct CleanOptions {
 
 struct Cleaned {
   std::string html;   // safe to put into a page
-  std::string text;   // as to_text(html) says
+  std::string text;   // to_text(html) of it
   std::string image;  // the first picture that is one, absolute http(s); may be empty
 };
 
 // What stays: text, headings, lists, tables, quotes, code, links (http, https, mailto), pictures, video and audio (http, https). URLs are absolute, read
 // against base_url; where that is impossible the link goes and its text stays. Links get rel="noopener noreferrer", pictures loading="lazy" and
-// referrerpolicy="no-referrer"; a frame becomes a link to its address. Gone with all that is in them: script, style, svg, math, template, noscript, object,
-// embed, form controls; gone: id, class, style, on*, every attribute that is not in the table, comments, pictures of 2 pixels or less.
+// referrerpolicy="no-referrer"; a frame becomes a link to its address; of an object what stands in it for those who cannot show it. Gone with all that is in
+// them: script, style, svg, math, template, noscript, embed, form controls; gone: id, class, style, on*, every attribute that is not in the table, comments, pictures of 2 pixels or less.
 // clean(clean(x)) == clean(x).
 Cleaned clean(std::string_view html, std::string_view base_url = {}, const CleanOptions& options = {});
 

@@ -68,8 +68,13 @@ TEST(Clean, Rewrites) {
            {"<center>c</center><tt>t</tt><strike>s</strike><font color=red>f</font><x-y>u</x-y>", "<div>c</div><code>t</code><s>s</s>fu"},
            {"<form action=x><input value=q><button>b</button><label>l</label><select><option>o</select><textarea>t</textarea></form>", "<div>l</div>"},
            {"<svg><a xlink:href='javascript:x'><text>t</text></a></svg><math><mi>m</mi></math>k", "k"},
-           {"<script>s</script><style>s</style><noscript><p>n</noscript><template><p>t</template><object><p>o</object><embed src=x>k", "k"},
+           {"<script>s</script><style>s</style><noscript><p>n</noscript><template><p>t</template><embed src=x>k", "k"},
+           {"<object data=x><param name=src value=x><embed src=x>a <b>picture</b><script>s</script></object>", "a <b>picture</b>"},
            {"<iframe src=//v.example/1 title=' a  film '></iframe><iframe srcdoc='<script>x</script>'></iframe><iframe src=/p width=1></iframe>", "<a href=\"http://v.example/1\" rel=\"noopener noreferrer\">a film</a>"},
+           {"<iframe src=//v.example/1></iframe>", "<a href=\"http://v.example/1\" rel=\"noopener noreferrer\">v.example/1</a>"},
+           {"<iframe src=//v.example/1>a film</iframe>", "<a href=\"http://v.example/1\" rel=\"noopener noreferrer\">a film</a>"},
+           {"<iframe src=//v.example/1><p onclick=x>y</iframe>", "<a href=\"http://v.example/1\" rel=\"noopener noreferrer\">v.example/1</a>"},
+           {"<iframe src=javascript:alert(1)>a film</iframe>", "a film"},
            {"<video src=v.mp4 autoplay loop onplay=x poster=p.jpg width=640><source src=w.webm type=video/webm><track src=t>fallback<script>x</script></video>",
             "<video src=\"http://e.example/a/v.mp4\" poster=\"http://e.example/a/p.jpg\" width=\"640\" controls=\"\" preload=\"none\"><source src=\"http://e.example/a/w.webm\" type=\"video/webm\"></video>"},
            {"<picture><source srcset='w.webp 1x' type=image/webp media='(min-width:1px)'><img src=i.png>text</picture>",
@@ -96,6 +101,10 @@ TEST(Clean, TextAndImage) {
   EXPECT_EQ(to_text("plain  text \n x"), "plain text x");
   EXPECT_EQ(to_text("a &amp; b &lt;c&gt; &eacute;&#8217;"), "a & b <c> é’");
   EXPECT_EQ(to_text("<pre>a\n b</pre>"), "a\nb");
+  EXPECT_EQ(title_text("Film <iframe src=//v.example/1></iframe>"), "Film");
+  EXPECT_EQ(title_text("Film: <iframe src=//v.example/1 title=Birds></iframe>"), "Film: Birds");
+  EXPECT_EQ(title_text("safe<iframe src=//v.example/1> words</iframe>"), "safe words");
+  EXPECT_EQ(title_text("safe<object classid=x> <b>words</b>"), "safe words");
   EXPECT_EQ(title_text(" <p>A</p><p>B &amp; C</p> "), "A B & C");
   EXPECT_EQ(to_text(""), "");
   EXPECT_EQ(to_text("\xff"), "\uFFFD");
