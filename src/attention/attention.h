@@ -10,7 +10,8 @@
 // Executor; results do not depend on it), keeps state between calls, or reads a clock: any thread may call any of them.
 //
 // Errors, in every function: invalid, with what was expected and what was found: sizes that do not fit, an option that the form does not have, a value
-// that is NaN or infinite (in an input that is not masked, a parameter, or an outcome: nothing non-finite is ever returned as a success).
+// that is NaN or infinite: in q, in keys and values that Mask::keys does not hide, in the bias of a pair that may be seen, in a parameter, or in an outcome
+// (nothing non-finite is ever returned as a success). What Mask::keys hides is never read. too_large: memory for the outcome could not be had.
 // No keys at all (Tk = 0) and a row whose keys are all masked give zeros, in outputs, weights and gradients; Tq = 0 gives an empty output.
 #pragma once
 
@@ -92,8 +93,8 @@ struct Settings {
   std::size_t hidden = 0;      // the layer inside additive, multi_head_pooling, candidate_pooling; 0: as model
   std::size_t features = 0;    // performer: random features a head; 0: 4·d
   std::size_t top_k = 8;       // Normaliser::top_k
-  double scale = 0;            // of logits; 0: 1/√d where the form has it, 1 in the pooling forms
-  double temperature = 1;      // logits are divided by it; > 0
+  double scale = 0;            // of scores; 0: 1/√d where the form has it, 1 in the pooling forms
+  double temperature = 1;      // > 0: logit = (scale · score + position + bias) / temperature
   double decay = 1;            // linear: γ a step of position, 0 < γ ≤ 1. Below 1 it needs a causal mask
   double tau = 0;              // time_decayed: seconds to 1/e; 0: no decay
   double effective_keys = 0;   // time_decayed: the target of exp(entropy) over every row, 1…Tk; 0: keep `temperature`
@@ -178,19 +179,21 @@ Result<Output<T>> merge(const Output<T>& a, const Output<T>& b, std::size_t head
 // Attention over a stream: keys come one after the other, and any query may be asked at any time. Forms with a state of fixed size: linear, performer
 // (kv state of features × dv a head), dot_pooling and multi_head_pooling (m, l, acc), additive and candidate_pooling for a fixed query set at start,
 // time_decayed for a fixed query. dot_product, with `window` ≥ 1 and causal, keeps the last window + 1 keys. Others: Code::invalid.
-// Equal to forward() over all keys so far, to rounding. One Stream belongs to one thread at a time. Cost of a push at d = dv = 64: ≤ 5 µs.
+// Equal to forward()'s last row (query and last key at the same position) over all keys so far, to rounding. One Stream belongs to one thread at a time. Cost of a push at d = dv = 64: ≤ 5 µs.
 template <class T>
 struct Stream {
   Settings settings;
   Parameters<T> parameters;
-  std::size_t seen = 0;          // keys so far
+  std::size_t key_columns = 0, value_columns = 0;
+  std::size_t window = 0;        // dot_product only
+  std::size_t seen = 0;          // keys so far, counted by push()
   Array<T> state;                // the form's own
   Array<T> keys, values;         // sliding window only: a ring
   Array<T> query;                // forms with a fixed query
 };
 template <class T>
 Result<Stream<T>> start_stream(const Settings& settings, const Parameters<T>& parameters, std::size_t key_columns, std::size_t value_columns,
-                               View<const T> fixed_query = {});
+                               View<const T> fixed_query = {}, std::size_t window = 0);
 // k, v: one row each. `dt`: seconds since the last push (time_decayed). importance: time_decayed.
 template <class T>
 Status push(Stream<T>& stream, std::span<const T> k, std::span<const T> v, T dt = 0, T importance = 1);
@@ -208,7 +211,8 @@ struct FormRow {
   bool heads;           // Settings::heads > 1 is allowed
   bool has_query;       // the caller gives q
   bool has_parameters;
-  bool logits;          // a matrix of logits: masks of pairs, bias, every normaliser
+  bool logits;          // a matrix of logits: masks of pairs, window, globals, block, bias, temperature, every normaliser
+  bool position;        // ALiBi and RoPE are allowed
   bool mixture;         // out is a mixture of values: row sums, convex hull, constant values, explain()
   bool causal;          // Mask::causal is allowed
   bool streams;         // start_stream()

@@ -1,0 +1,49 @@
+// Products of matrices for both types: f32 on math's kernels, f64 in plain loops. Shapes that do not fit: CHECK. Any thread; a panel of scratch.
+#pragma once
+
+#include <span>
+
+#include "attention/attention.h"
+#include "math/math.h"
+
+namespace weir::attention {
+
+using math::Into;
+
+// c (+)= a·b, a·bᵀ, aᵀ·b.
+template <class T>
+void times(View<const T> a, View<const T> b, View<T> c, Into into = Into::store);
+template <class T>
+void times_transposed(View<const T> a, View<const T> b, View<T> c, Into into = Into::store);
+template <class T>
+void transposed_times(View<const T> a, View<const T> b, View<T> c, Into into = Into::store);
+
+// A linear layer as torch's: y = x·wᵀ + bias, w [out × in].
+template <class T>
+Array<T> affine(View<const T> x, View<const T> w, std::span<const T> bias);
+// From d = ∂/∂y: dx (+)= d·w, dw += dᵀ·x, dbias += Σ d. dx and dbias may be empty: then they are not worked out.
+template <class T>
+void affine_backward(View<const T> x, View<const T> w, View<const T> d, View<T> dx, View<T> dw, std::span<T> dbias, Into into = Into::store);
+
+// ⟨a, b⟩ of n values.
+inline float dot(const float* a, const float* b, std::size_t n) { return math::dot({a, n}, {b, n}); }
+inline double dot(const double* a, const double* b, std::size_t n) {
+  double sum = 0;
+  for (std::size_t i = 0; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+// y += factor · x
+template <class T>
+void add_scaled(std::span<T> y, T factor, const T* x) {
+  for (std::size_t i = 0; i < y.size(); ++i) y[i] += factor * x[i];
+}
+
+// Columns [first, first + n) of x.
+template <class T>
+View<T> columns(View<T> x, std::size_t first, std::size_t n) { return {x.data + first, x.rows, n, x.stride}; }
+
+// Whether every value is finite.
+bool finite(std::span<const float> x);
+bool finite(std::span<const double> x);
+
+}  // namespace weir::attention
