@@ -19,8 +19,8 @@
 namespace weir::math {
 namespace {
 
-constexpr std::array<std::pair<Row, std::string_view>, 5> names{{
-    {Row::scalar, "scalar"}, {Row::avx2, "avx2"}, {Row::avx512, "avx512"}, {Row::amx, "amx"}, {Row::neon, "neon"}}};
+constexpr std::array<std::pair<Row, std::string_view>, 6> names{{
+    {Row::scalar, "scalar"}, {Row::avx2, "avx2"}, {Row::avx2_vnni, "avx2-vnni"}, {Row::avx512, "avx512"}, {Row::amx, "amx"}, {Row::neon, "neon"}}};
 
 }  // namespace
 
@@ -32,12 +32,12 @@ std::string_view to_string(Row row) {
 
 #if defined(__x86_64__)
 bool has_avx512_bf16() { return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_is("amd"); }  // elsewhere vdpbf16ps is slower than f32
+namespace {
+
 bool has_avx_vnni() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1U << 4U)) != 0;
 }
-
-namespace {
 
 bool has_amx() {
   unsigned a = 0, b = 0, c = 0, d = 0;
@@ -61,6 +61,7 @@ bool runs_here(Row row) {
     case Row::scalar: return true;
 #if defined(__x86_64__)
     case Row::avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case Row::avx2_vnni: return runs_here(Row::avx2) && has_avx_vnni();
     case Row::avx512:
       return runs_here(Row::avx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
@@ -74,7 +75,7 @@ bool runs_here(Row row) {
 
 Row best_row() {
   static const Row best = [] {
-    for (const Row row : {Row::amx, Row::avx512, Row::avx2, Row::neon})
+    for (const Row row : {Row::amx, Row::avx512, Row::avx2_vnni, Row::avx2, Row::neon})
       if (kernels(row) != nullptr) return row;
     return Row::scalar;
   }();
@@ -90,7 +91,7 @@ Result<Row> choose_row() {
     return fail(Code::invalid, fmt::format("WEIR_CPU={} cannot run on this machine", wanted), "WEIR_CPU",
                 fmt::format("unset it, or set it to {} or less", to_string(best_row())));
   }
-  return fail(Code::invalid, fmt::format("WEIR_CPU={} is no CPU row", wanted), "WEIR_CPU", "set it to scalar, avx2, avx512 or amx, or unset it");
+  return fail(Code::invalid, fmt::format("WEIR_CPU={} is no CPU row", wanted), "WEIR_CPU", "set it to scalar, avx2, avx2-vnni, avx512 or amx, or unset it");
 }
 
 }  // namespace weir::math

@@ -3,7 +3,6 @@
 namespace weir::math {
 
 bool has_avx512_bf16();
-bool has_avx_vnni();
 extern const Kernels scalar_kernels;
 #if defined(__x86_64__)
 extern const Kernels avx2_kernels, avx2_vnni_kernels, avx512_kernels, avx512_bf16_kernels, amx_kernels;
@@ -16,7 +15,8 @@ const Kernels* kernels(Row row) {
   switch (row) {
     case Row::scalar: return &scalar_kernels;
 #if defined(__x86_64__)
-    case Row::avx2: return has_avx_vnni() ? &avx2_vnni_kernels : &avx2_kernels;
+    case Row::avx2: return &avx2_kernels;
+    case Row::avx2_vnni: return &avx2_vnni_kernels;
     case Row::amx: return &amx_kernels;
     case Row::avx512: return has_avx512_bf16() ? &avx512_bf16_kernels : &avx512_kernels;
 #elif defined(__aarch64__)

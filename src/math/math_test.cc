@@ -18,7 +18,7 @@
 namespace weir::math {
 namespace {
 
-constexpr Row all_rows[] = {Row::scalar, Row::avx2, Row::avx512, Row::amx, Row::neon};
+constexpr Row all_rows[] = {Row::scalar, Row::avx2, Row::avx2_vnni, Row::avx512, Row::amx, Row::neon};
 constexpr float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
 
 std::vector<float> random_floats(std::size_t n, float scale, unsigned seed) {
@@ -293,7 +293,9 @@ TEST_P(OfRow, ProductsReachThePeak) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Rows, OfRow, testing::Values("scalar", "avx2", "avx512", "amx", "amx_emulated", "neon"), [](const auto& test) { return std::string(test.param); });
+INSTANTIATE_TEST_SUITE_P(Rows, OfRow, testing::Values("scalar", "avx2", "avx2-vnni", "avx512", "amx", "amx_emulated", "neon"), [](const auto& test) {
+  return test.param == "avx2-vnni" ? std::string("avx2_vnni") : std::string(test.param);
+});
 
 TEST(Math, GemmOfAnyShape) {
   for (const std::size_t m : {1, 2, 5, 33, 70})

@@ -1,4 +1,4 @@
-// The avx2 row on CPUs with AVX-VNNI.
+// AVX2 with AVX-VNNI.
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -14,7 +14,7 @@ namespace {
 }  // namespace
 
 extern const Kernels avx2_vnni_kernels;
-const Kernels avx2_vnni_kernels{Row::avx2, false, true, product_all, attention_all, attention_all, layer_norm_all, quantise_all,
+const Kernels avx2_vnni_kernels{Row::avx2_vnni, false, true, product_all, attention_all, attention_all, layer_norm_all, quantise_all,
                              add_all, add_q4_all, softmax_all, exp_all, gelu_all, dot_all, peak_all};
 
 }  // namespace weir::math
