@@ -1,8 +1,9 @@
 // How fast texts become vectors: equal lengths, a ragged stream, one text alone. CPU time of the process, the median of interleaved repeats.
 //
-//   weir_encode_bench [--model NAME] [--precision P] [--threads N] [--seconds S] [--texts FILE] [--vectors FILE]
+//   weir_encode_bench [--model NAME] [--precision P] [--threads N] [--seconds S] [--texts FILE] [--json 1]
+//   weir_encode_bench … --encode FILE --vectors FILE      no timing: a text a line in, raw f32 out
 //
-// --texts FILE: the ragged stream, a text a line (else lengths from a log-normal law); --vectors FILE writes their vectors, raw f32, for a comparison.
+// --texts FILE: the ragged stream, a text a line (else lengths from a log-normal law). --json 1: every repeat of every set, for bench/peers/encoder.
 #include <time.h>
 
 #include <fmt/format.h>
@@ -91,6 +92,21 @@ std::string text_of(const Encoder& encoder, std::size_t length, std::size_t seed
   return text;
 }
 
+std::vector<std::string> read_lines(const std::string& file) {
+  std::vector<std::string> lines;
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+int write_vectors(const Encoder& encoder, const std::string& from, const std::string& to, const Executor& executor) {
+  const std::vector<std::string> texts = read_lines(from);
+  const std::vector<std::string_view> views(texts.begin(), texts.end());
+  const weir::Matrix m = encoder.encode(views, executor);
+  std::ofstream(to, std::ios::binary).write(reinterpret_cast<const char*>(m.values.data()), static_cast<std::streamsize>(m.values.size() * 4));
+  return 0;
+}
+
 struct Set {
   std::string name;
   std::vector<std::string> texts;
@@ -101,7 +117,8 @@ struct Set {
 }  // namespace
 
 int main(int count, char** values) {
-  std::string model = "minilm", precision, texts, vectors;
+  std::string model = "minilm", precision, texts, vectors, lines;
+  bool as_json = false;
   std::size_t threads = 1;
   double limit = 6;
   for (int i = 1; i + 1 < count; i += 2) {
@@ -112,12 +129,15 @@ int main(int count, char** values) {
     if (key == "--seconds") limit = std::atof(values[i + 1]);
     if (key == "--texts") texts = values[i + 1];
     if (key == "--vectors") vectors = values[i + 1];
+    if (key == "--encode") lines = values[i + 1];
+    if (key == "--json") as_json = true;
   }
   const double before = seconds_of(CLOCK_MONOTONIC);
   auto encoder = Encoder::load(model, {.precision = weir::parse_precision(precision)});
   if (!encoder) return fmt::print(stderr, "{}\n", encoder.error().text()), 1;
-  fmt::print("{} on {}, {} threads, loaded in {:.3f} s\n", encoder->model_id(), weir::math::to_string(*weir::math::choose_row()), threads, seconds_of(CLOCK_MONOTONIC) - before);
   Pool pool(threads);
+  if (!lines.empty()) return write_vectors(*encoder, lines, vectors, pool.executor());
+  if (!as_json) fmt::print("{} on {}, {} threads, loaded in {:.3f} s\n", encoder->model_id(), weir::math::to_string(*weir::math::choose_row()), threads, seconds_of(CLOCK_MONOTONIC) - before);
 
   std::vector<Set> sets;
   for (const std::size_t length : {std::size_t{16}, std::size_t{64}, std::size_t{128}, std::size_t{256}}) {
@@ -128,8 +148,7 @@ int main(int count, char** values) {
   for (const std::size_t length : {std::size_t{8}, std::size_t{32}, std::size_t{128}}) sets.push_back({fmt::format("one text of {}", length), {text_of(*encoder, length, 3)}, 0, {}, {}});
   Set ragged{"ragged", {}, 0, {}, {}};
   if (!texts.empty()) {
-    std::ifstream in(texts);
-    for (std::string line; std::getline(in, line);) ragged.texts.push_back(line);
+    ragged.texts = read_lines(texts);
   } else {
     std::uint64_t state = 11;
     const auto uniform = [&] { return static_cast<double>((state = state * 6364136223846793005ULL + 1442695040888963407ULL) >> 11U) / 9007199254740992.0; };
@@ -150,9 +169,17 @@ int main(int count, char** values) {
       const weir::Matrix m = encoder->encode(views, pool.executor());
       s.cpu.push_back(seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu);
       s.wall.push_back(seconds_of(CLOCK_MONOTONIC) - wall);
-      if (!vectors.empty() && repeat == 0 && s.name == "ragged")
-        std::ofstream(vectors, std::ios::binary).write(reinterpret_cast<const char*>(m.values.data()), static_cast<std::streamsize>(m.values.size() * 4));
     }
+  if (as_json) {
+    fmt::print(R"({{"version": "{}", "isa": "{}", "figures": {{)", WEIR_VERSION, weir::math::to_string(*weir::math::choose_row()));
+    for (const Set& s : sets) {
+      std::string passes;
+      for (std::size_t i = 0; i < s.wall.size(); ++i) passes += fmt::format("{}{:.1f}", i == 0 ? "" : ", ", static_cast<double>(s.tokens) / s.wall[i]);
+      fmt::print(R"({}"{}": [{}])", &s == sets.data() ? "" : ", ", s.name == "ragged" ? "ragged/as they arrive" : s.name.starts_with("one") ? s.name : s.name + "/as they arrive", passes);
+    }
+    fmt::print("}}}}\n");
+    return 0;
+  }
   for (Set& s : sets) {
     std::ranges::sort(s.cpu);
     std::ranges::sort(s.wall);
