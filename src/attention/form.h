@@ -1,7 +1,7 @@
 // Inside attention/: what a form hands to attention.cc. attention.cc checks everything that is the same for all (sizes, settings that the form does not
 // have, non-finite values in and out), then calls these with inputs that fit: here, what does not fit is our own mistake (CHECK).
 //
-// A new form: one enumerator, one file x.cc that defines x<float> and x<double>, its declaration below, one row in attention.cc's table. Every
+// A new form: one enumerator, one file x.cc that defines x<float>() and x<double>(), its declaration below, one row in attention.cc's table. Every
 // property test walks the table.
 #pragma once
 
@@ -49,19 +49,19 @@ struct FormFunctions {
   std::vector<T> (*ask)(const Stream<T>&, std::span<const T> q) = nullptr;
 };
 
-template <class T> extern const FormFunctions<T> dot_product;
-template <class T> extern const FormFunctions<T> multi_head;
-template <class T> extern const FormFunctions<T> dot_pooling;
-template <class T> extern const FormFunctions<T> additive;
-template <class T> extern const FormFunctions<T> multi_head_pooling;
-template <class T> extern const FormFunctions<T> candidate_pooling;
-template <class T> extern const FormFunctions<T> fastformer;
-template <class T> extern const FormFunctions<T> linear;
-template <class T> extern const FormFunctions<T> performer;
-template <class T> extern const FormFunctions<T> time_decayed;
+template <class T> FormFunctions<T> dot_product();
+template <class T> FormFunctions<T> multi_head();
+template <class T> FormFunctions<T> dot_pooling();
+template <class T> FormFunctions<T> additive();
+template <class T> FormFunctions<T> multi_head_pooling();
+template <class T> FormFunctions<T> candidate_pooling();
+template <class T> FormFunctions<T> fastformer();
+template <class T> FormFunctions<T> linear();
+template <class T> FormFunctions<T> performer();
+template <class T> FormFunctions<T> time_decayed();
 
 template <class T>
-const FormFunctions<T>& functions(Form form);  // attention.cc; CHECK: the form has a row
+FormFunctions<T> functions(Form form);  // attention.cc; CHECK: the form has a row
 
 inline std::size_t kv_heads(const Settings& settings) { return settings.kv_heads == 0 ? settings.heads : settings.kv_heads; }
 
