@@ -252,24 +252,39 @@ int restore(const Options& options, const std::string& file) {
   return done;
 }
 
-int doctor(const Options& options, bool thorough) {
-  auto client = Client::open(options);
-  if (!client) return print_error(client.error(), options.json);
+namespace {
+
+// What the server or the engine says; when neither can, what can be told from outside, with what they said last.
+json::array examined(const Options& options, bool thorough) {
+  const auto without = [&](const Error& error) {
+    json::array checks;
+    for (const Diagnosis& one : examine_machine({.data = options.data, .model = options.model, .model_name = options.model_name})) checks.push_back(to_json(one));
+    checks.push_back(to_json({"database", Diagnosis::State::bad, error.where.empty() ? error.message : error.where + ": " + error.message, error.remedy.empty() ? "restore a backup: weir restore FILE" : error.remedy}));
+    return checks;
+  };
+  auto client = Client::open(options, false);
+  if (!client) return without(client.error());
   const auto answer = client->ask("GET", thorough ? "/api/doctor?thorough=true" : "/api/doctor");
-  if (!answer) return print_error(answer.error(), options.json);
-  if (options.json) print_json(*answer);
+  if (!answer) return without(answer.error());
+  const json::array* checks = find_array(answer->get_object(), "checks");
+  return checks ? *checks : json::array{};
+}
+
+}  // namespace
+
+int doctor(const Options& options, bool thorough) {
+  const json::array checks = examined(options, thorough);
+  if (options.json) print_json(json::object{{"checks", checks}});
   bool bad = false;
-  const json::array* checks = answer->is_array() ? answer->if_array() : find_array(answer->get_object(), "checks");
-  if (checks)
-    for (const json::value& one : *checks) {
-      const json::object& check = one.get_object();
-      const std::string state = text_of(check, "state"), remedy = text_of(check, "remedy");
-      bad = bad || state == "bad";
-      if (options.json) continue;
-      const std::string mark = state == "ok" ? "ok  " : state == "bad" ? (colour(1) ? "\033[31mbad \033[0m" : "bad ") : "note";
-      print_line(fmt::format("{} {:<10} {}", mark, text_of(check, "name"), plain(text_of(check, "text"))));
-      if (!remedy.empty()) print_line(fmt::format("     {:<10} → {}", "", plain(remedy)));
-    }
+  for (const json::value& one : checks) {
+    const json::object& check = one.get_object();
+    const std::string state = text_of(check, "state"), remedy = text_of(check, "remedy");
+    bad = bad || state == "bad";
+    if (options.json) continue;
+    const std::string mark = state == "ok" ? "ok  " : state == "bad" ? (colour(1) ? "\033[31mbad \033[0m" : "bad ") : "note";
+    print_line(fmt::format("{} {:<10} {}", mark, text_of(check, "name"), plain(text_of(check, "text"))));
+    if (!remedy.empty()) print_line(fmt::format("     {:<10} → {}", "", plain(remedy)));
+  }
   return bad ? failed : done;
 }
 

@@ -198,7 +198,7 @@ int main(int argc, char** argv) {
   sub->add_option("file", file, "The backup")->required()->type_name("FILE");
   runs(sub, [&] { return restore(options, file); });
   sub = command("doctor", "Check what can be wrong, and say what to do");
-  sub->add_flag("--thorough", thorough, "Read the whole database and hash the model, too");
+  sub->add_flag("--thorough", thorough, "Read the whole database, too");
   runs(sub, [&] { return doctor(options, thorough); });
 
   BenchArguments benching;

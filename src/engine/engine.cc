@@ -187,6 +187,11 @@ Result<Engine::Taste> Engine::taste(UserId user) {
   return Taste{.signals = signals, .enough = signals >= rank::enough, .model = parts_->encoding != nullptr};
 }
 
+Result<std::optional<Engine::Progress>> Engine::encoding() {
+  if (!parts_->encoding) return std::nullopt;
+  return Progress{.encoded = parts_->encoding->progress().encoded, .queued = TRY(parts_->store->reader()->work(store::Stage::encode)).queued};
+}
+
 Status Engine::backup(const std::filesystem::path& file) { return parts_->store->backup(file); }
 
 json::object Engine::flow(UserId user) {

@@ -80,11 +80,14 @@ struct Metric {                          // one line of /metrics
   double value = 0;
 };
 
-struct Diagnosis {                           // one line of doctor
+struct Diagnosis {                       // one line of doctor
   std::string name;                      // "disk", "model", "clock", …
   enum class State { ok, note, bad } state = State::ok;
-  std::string text, remedy;
+  std::string text, remedy;              // no remedy: there is nothing to do
 };
+json::object to_json(const Diagnosis& one);
+// What can be told without opening the database, so also when that is what is wrong: disk, rights, clock, dns, cpu, model. Cost: the model's hash, ~ 0.1 s.
+std::vector<Diagnosis> examine_machine(const EngineOptions& options);
 
 class Engine {
  public:
@@ -125,11 +128,14 @@ class Engine {
   // How many of the reader's signals stand behind "for you", and whether that is enough.
   struct Taste { int signals = 0; bool enough = false; bool model = false; };
   Result<Taste> taste(UserId user);
+  // How far the encoder is: items since the start, and those that wait. Nothing without a model.
+  struct Progress { std::int64_t encoded = 0, queued = 0; };
+  Result<std::optional<Progress>> encoding();
 
   // Keeping.
   Status backup(const std::filesystem::path& file);
   std::vector<Metric> metrics();
-  std::vector<Diagnosis> doctor(bool thorough);
+  std::vector<Diagnosis> doctor(bool thorough);  // examine_machine() and what is in the database; thorough: reads all of it
   json::object flow(UserId user);                 // what came in, by hour and source: the numbers behind /api/flow
 
   Events& events();

@@ -1,12 +1,10 @@
-// Work that nobody waits for: the search index, retention, compression dictionaries, the metrics and the checks of doctor.
+// Work that nobody waits for: the search index, retention, compression dictionaries; and the metrics.
 #include <malloc.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <fstream>
 
 #include "base/log.h"
-#include "encode/models.h"
 #include "engine/engine.h"
 #include "engine/parts.h"
 #include "engine/threads.h"
@@ -65,8 +63,6 @@ std::int64_t resident_bytes() {
   return resident * ::sysconf(_SC_PAGESIZE);
 }
 
-std::string megabytes(std::int64_t bytes) { return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6); }
-
 }  // namespace
 
 std::vector<Metric> Engine::metrics() {
@@ -84,6 +80,11 @@ std::vector<Metric> Engine::metrics() {
     gauge("weir_encode_queued", "Items that wait for their vector", static_cast<double>(sizes->encode_queued));
     gauge("weir_work_dead", "Pieces of work that failed too often", static_cast<double>(sizes->dead));
   }
+  const store::WriterStats written = own.store->writer_stats();
+  const auto seconds = [](Duration d) { return std::chrono::duration<double>(d).count(); };
+  counter("weir_commits_total", "Commits since the start", static_cast<double>(written.commits));
+  gauge("weir_longest_commit_seconds", "The longest commit since the start", seconds(written.longest_commit));
+  gauge("weir_longest_checkpoint_seconds", "The longest checkpoint since the start, after its answers", seconds(written.longest_checkpoint));
   const FetchCounters fetched = own.poller->counters();
   counter("weir_fetches_total", "Fetches begun", static_cast<double>(fetched.started));
   counter("weir_fetch_replies_total", "Fetches answered", static_cast<double>(fetched.replies));
@@ -98,59 +99,6 @@ std::vector<Metric> Engine::metrics() {
     counter("weir_encoded_total", "Items encoded since the start", static_cast<double>(progress.encoded));
     gauge("weir_encode_items_per_second", "Speed of encoding", progress.items_per_second);
     gauge("weir_model_loaded", "1 when the encoder's weights are in memory", progress.loaded ? 1 : 0);
-  }
-  return out;
-}
-
-std::vector<Diagnosis> Engine::doctor(bool thorough) {
-  using enum Diagnosis::State;
-  Parts& own = *parts_;
-  std::vector<Diagnosis> out;
-  struct statvfs disk {};
-  if (::statvfs(own.options.data.c_str(), &disk) == 0) {
-    const auto free = static_cast<std::int64_t>(disk.f_bavail) * static_cast<std::int64_t>(disk.f_frsize);
-    const bool low = free < (std::int64_t{500} << 20);
-    out.push_back({"disk", low ? bad : ok, megabytes(free) + " free where " + own.options.data.string() + " is", low ? "make room: below 500 MB backups and clean-up may fail" : ""});
-  }
-  if (const auto sizes = own.store->reader()->sizes()) {
-    out.push_back({"database", ok, fmt::format("{} items of {} sources in {} (log {}), schema {}", sizes->items, sizes->sources, megabytes(sizes->database_bytes), megabytes(sizes->wal_bytes), sizes->schema), ""});
-    if (sizes->dead > 0) out.push_back({"work", bad, fmt::format("{} pieces of work failed five times and are set aside", sizes->dead), "see the log for the first failure; report it"});
-    out.push_back({"search", sizes->search_queued > 10'000 ? note : ok, fmt::format("{} items wait for the search index", sizes->search_queued), ""});
-  } else {
-    out.push_back({"database", bad, sizes.error().text(), "restore a backup: weir restore FILE"});
-  }
-  if (thorough) {
-    const Status whole = own.store->quick_check();
-    out.push_back({"integrity", whole ? ok : bad, whole ? "the database is whole" : whole.error().text(), whole ? "" : "restore a backup: weir restore FILE"});
-  }
-  const auto rights = std::filesystem::status(own.options.data).permissions();
-  const bool open_to_others = (rights & (std::filesystem::perms::group_all | std::filesystem::perms::others_all)) != std::filesystem::perms::none;
-  out.push_back({"rights", open_to_others ? bad : ok, open_to_others ? "others on this machine may look into " + own.options.data.string() : "only its owner may look into " + own.options.data.string(),
-                 open_to_others ? "chmod 700 " + own.options.data.string() : ""});
-  const SandboxFeatures sandbox = own.sandbox->features();
-  out.push_back({"sandbox", sandbox.sealed() && sandbox.landlock > 0 ? ok : note,
-                 fmt::format("parser children: seccomp {}, Landlock {}, memory limit {}, CPU limit {}", sandbox.seccomp ? "on" : "off", sandbox.landlock ? fmt::format("ABI {}", sandbox.landlock) : "absent",
-                             sandbox.memory_limit ? "on" : "off", sandbox.cpu_limit ? "on" : "off"),
-                 sandbox.landlock > 0 ? "" : "this kernel has no Landlock: seccomp alone keeps files away; a newer kernel adds the second wall"});
-  const bool sane_clock = own.clock.now() > from_micros(1'767'225'600'000'000);  // 2026-01-01
-  out.push_back({"clock", sane_clock ? ok : bad, to_rfc3339(own.clock.now()), sane_clock ? "" : "the clock is wrong: set it, or let systemd-timesyncd do so"});
-  std::ifstream resolv("/etc/resolv.conf");
-  bool names = false;
-  for (std::string line; std::getline(resolv, line);) names = names || line.starts_with("nameserver");
-  out.push_back({"dns", names ? ok : note, names ? "a name server is set" : "/etc/resolv.conf names no server", names ? "" : "feeds by name cannot be fetched until one is there"});
-  if (!own.options.model) {
-    out.push_back({"model", note, "off (--no-model): newest and oldest, no ranking", ""});
-  } else if (const auto folder = find_model(own.options.model_name); !folder) {
-    out.push_back({"model", bad, folder.error().text(), "weir model fetch " + own.options.model_name});
-  } else {
-    const KnownModel* known = known_model(own.options.model_name);
-    const Status whole = known ? check_model(*known, *folder, thorough ? Check::hashes : Check::sizes) : Status{};
-    const Encoding::Progress progress = own.encoding->progress();
-    out.push_back({"model", whole && progress.error.empty() ? ok : bad,
-                   whole ? fmt::format("{} ({})", own.options.model_name, !progress.error.empty() ? progress.error : thorough ? "hash is right" : "sizes are right") : whole.error().text(),
-                   whole ? "" : "weir model fetch " + own.options.model_name});
-    if (const auto work = own.store->reader()->work(store::Stage::encode))
-      out.push_back({"encoding", work->queued > 1'000 ? note : ok, fmt::format("{} items wait for their vector, {:.0f} a second", work->queued, progress.items_per_second), ""});
   }
   return out;
 }

@@ -18,8 +18,6 @@ struct Listening {
   ~Listening() { events.unsubscribe(handle); }
 };
 
-std::string_view to_string(Diagnosis::State state) { return state == Diagnosis::State::ok ? "ok" : state == Diagnosis::State::note ? "note" : "bad"; }
-
 }  // namespace
 
 // A client that comes back with Last-Event-ID misses nothing of the last 1,000 events; when it would, it is told to load everything again ("reload").
@@ -67,11 +65,7 @@ Result<Response> flow(Call& call) { return reply(call, call.engine.flow(call.who
 
 Result<Response> doctor(Call& call) {
   json::array checks;
-  for (const Diagnosis& one : call.engine.doctor(call.query.has("thorough") && truthy(*call.query.get("thorough")))) {
-    json::object check{{"name", one.name}, {"state", to_string(one.state)}, {"text", one.text}};
-    if (!one.remedy.empty()) check["remedy"] = one.remedy;
-    checks.push_back(std::move(check));
-  }
+  for (const Diagnosis& one : call.engine.doctor(call.query.has("thorough") && truthy(*call.query.get("thorough")))) checks.push_back(to_json(one));
   return reply(call, json::object{{"checks", std::move(checks)}});
 }
 
