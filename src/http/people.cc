@@ -27,6 +27,7 @@ Result<Response> get_me(Call& call) {
   out["counts"] = json::object{{"unread", counts.unread}, {"starred", counts.starred}, {"total", counts.total}};
   const Engine::Taste taste = TRY(call.engine.taste(user.id));
   out["taste"] = json::object{{"signals", taste.signals}, {"enough", taste.enough}, {"model", taste.model}};
+  if (const auto encoding = TRY(call.engine.encoding())) out["encoding"] = json::object{{"encoded", encoding->encoded}, {"queued", encoding->queued}};
   return reply(call, out);
 }
 

@@ -53,7 +53,7 @@ constexpr std::array table = std::to_array<Route>({
     // ---- you
     {post, "/api/session", open, nobody, sign_in, "signs in: sets the session cookie", hash, small, "user?:string password?:string link?:string"},
     {delete_, "/api/session", read, caller, sign_out, "signs out: the session is dead", fast, small},
-    {get, "/api/me", read, caller, get_me, "who you are, your counters, what is known of your taste"},
+    {get, "/api/me", read, caller, get_me, "who you are, your counters, what is known of your taste, how far the encoder is"},
     {put, "/api/me/password", write, caller, change_password, "changes the password; ends all sessions but a new one", hash, small, "current?:string password:string"},
     {get, "/api/settings", read, caller, get_settings, "your settings"},
     {put, "/api/settings", write, caller, put_settings, "replaces your settings", fast, small, "keep_days?:integer"},

@@ -340,6 +340,68 @@ test('settings: kept, shown at once, in both languages; keys of one\'s own', asy
   await accessible(page, 'the reader, dark, in Chinese');
 });
 
+test('the password: the old one is asked for, every other place is signed out; both languages', async (t) => {
+  const weir = await startWeir(t);
+  await weir.post('/api/users', { name: 'ann', password: 'heron on the sill' });
+  const signedIn = async () => {
+    const page = await openReader(t, weir, { signIn: false });
+    await page.goto(`${weir.base}/login`);
+    await page.getByLabel('Name').fill('ann');
+    await page.getByLabel('Password').fill('heron on the sill');
+    await press(page, 'Enter');
+    await page.waitForURL(`${weir.base}/`);
+    await page.locator('.rows').waitFor();
+    return page;
+  };
+  const page = await signedIn(), elsewhere = await signedIn();
+  await press(page, 'g', 's');
+  const form = page.getByRole('region', { name: 'Password' });
+  await form.getByLabel('Current password').fill('not this one');
+  await form.getByLabel('New password').fill('a kingfisher now');
+  await press(page, 'Enter');
+  await toast(page, 'the current password is wrong');
+  await form.getByLabel('Current password').fill('heron on the sill');
+  await press(page, 'Enter');
+  await form.getByText('Everywhere else you are signed out').waitFor();
+  await accessible(page, 'the settings, password changed');
+  assert.equal(await elsewhere.evaluate(async () => (await fetch('/api/me')).status), 401, 'the other session lives on');
+  await page.reload();
+  await page.getByText('Signed in as ann').waitFor();
+  const signIn = async (password) => (await fetch(`${weir.base}/api/session`, { method: 'POST', body: JSON.stringify({ user: 'ann', password }) })).status;
+  assert.equal(await signIn('heron on the sill'), 401);
+  assert.equal(await signIn('a kingfisher now'), 200);
+
+  // Who came by a link has none yet: nothing old to ask for.
+  const first = await openReader(t, weir);
+  await weir.put('/api/settings', { language: 'zh' });
+  await first.reload();
+  await first.locator('.rows').waitFor();
+  await press(first, 'g', 's');
+  const chinese = first.getByRole('region', { name: '密码' });
+  assert.equal(await chinese.getByLabel('当前密码').count(), 0);
+  await chinese.getByLabel('新密码').fill('翠鸟停在水坝上');
+  await press(first, 'Enter');
+  await chinese.getByText('密码已更改').waitFor();
+  await chinese.getByLabel('当前密码').waitFor();
+  await accessible(first, 'the settings in Chinese, password set');
+});
+
+test('how far the encoder is stands in the settings, without events too', async (t) => {
+  const weir = await startWeir(t, { more: [], env: { WEIR_MODELS: '/nowhere' } });   // a model that is not there: what waits goes on waiting
+  const ids = await fill(weir, someSources(4));
+  const page = await openReader(t, weir, { signIn: false });
+  await page.route('**/events', (route) => route.abort());
+  await page.goto(await weir.link());
+  await page.waitForURL(`${weir.base}/`);
+  await rows(page).first().waitFor();
+  await press(page, 'g', 's');
+  await page.getByText('0 of 7 items understood').waitFor();
+  await accessible(page, 'the settings, encoding');
+  await weir.post(`/api/sources/${ids.Builds}/items`, [{ id: 'build-2', title: 'Build 2 is red' }]);
+  await page.getByText('0 of 8 items understood').waitFor();
+  await page.getByText('weir model fetch e5-small').first().waitFor();
+});
+
 test('tokens and users', async (t) => {
   const weir = await startWeir(t);
   const ids = await fill(weir, someSources(3));

@@ -20,9 +20,9 @@ const axeSource = readFileSync(join(modules, 'axe-core/axe.min.js'), 'utf8');
 // ── Weir ──
 
 // A running Weir: {base, token, post(path, body), get(path), link(), stop()}.
-export async function startWeir(t, { data = mkdtempSync(join(tmpdir(), 'weir-browser-')), more = ['--no-model'] } = {}) {
+export async function startWeir(t, { data = mkdtempSync(join(tmpdir(), 'weir-browser-')), more = ['--no-model'], env = {} } = {}) {
   if (!existsSync(binary)) throw new Error(`${binary} is not there: scripts/build makes it`);
-  const child = spawn(binary, ['--data', data, ...more, 'serve', '--listen', '127.0.0.1:0', '--allow-net', '127.0.0.0/8'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(binary, ['--data', data, ...more, 'serve', '--listen', '127.0.0.1:0', '--allow-net', '127.0.0.0/8'], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
   let said = '', log = '';
   child.stderr.on('data', (bytes) => (log += bytes));
   child.stdout.on('data', (bytes) => (said += bytes));

@@ -46,6 +46,8 @@ export const api = {
   signIn: (proof) => call('POST', '/api/session', proof),
   signOut: () => call('DELETE', '/api/session'),
 
+  changePassword: (change) => call('PUT', '/api/me/password', change),
+
   settings: () => call('GET', '/api/settings'),
   saveSettings: (settings) => call('PUT', '/api/settings', settings),
 

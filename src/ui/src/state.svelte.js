@@ -97,7 +97,7 @@ class Reader {
 
   async start() {
     const [me, settings] = await Promise.all([api.me(), api.settings()]);
-    this.me = me;
+    this.useMe(me);
     this.useSettings(settings);
     this.follow(location.hash);
     addEventListener('popstate', () => this.follow(location.hash));
@@ -106,6 +106,16 @@ class Reader {
     setInterval(() => (this.now = Date.now()), 30_000);
     this.#listen();
     await this.loadSources();
+  }
+
+  useMe(me) {
+    this.me = me;
+    this.progress = me.encoding ?? null;
+  }
+
+  // Who we are and how far the encoder is, again: a page may have missed events, or get none.
+  lookAtMe() {
+    return api.me().then((me) => this.useMe(me), () => {});
   }
 
   // ── settings ──
