@@ -65,6 +65,12 @@ FormFunctions<T> functions(Form form);  // attention.cc; CHECK: the form has a r
 
 inline std::size_t kv_heads(const Settings& settings) { return settings.kv_heads == 0 ? settings.heads : settings.kv_heads; }
 
+template <class T>
+Parameters<T> zeros_like(Parameters<T> parameters) {
+  for (Parameter<T>& p : parameters) p.value.values.assign(p.value.values.size(), T{0});
+  return parameters;
+}
+
 // "expected v of 7 rows (as k), found 5"
 Status expect(std::string_view what, std::size_t expected, std::size_t found);
 
