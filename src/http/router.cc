@@ -83,6 +83,8 @@ Response error_response(const Engine& engine, int status, std::string_view code,
 
 bool is_loopback(std::string_view address) { return address.starts_with("127.") || address == "::1"; }
 
+std::string with_remedy(const Error& error) { return error.remedy.empty() ? error.message : error.message + "; " + error.remedy; }
+
 bool safe(Method method) { return method == Method::get || method == Method::head || method == Method::options; }
 
 // Who the client is, behind a proxy that may be believed: the last address that the proxy itself saw.
@@ -188,7 +190,7 @@ std::variant<Call, Response> Router::admit(const Request& head) const {
   } else if (!open || allowed.empty()) {
     const Error& error = proof.error();
     if (error.code != Code::unauthorised && error.code != Code::not_found) return fail_with(error);
-    return refuse(401, "unauthorised", error.message);
+    return refuse(401, "unauthorised", with_remedy(error));
   }
   if (allowed.empty()) return refuse(404, "not_found", "there is nothing at this path");
   if (!call.route) {
@@ -226,8 +228,7 @@ Response Router::answer(const Request& request) const {
 Response Router::fail_with(const Error& error) const {
   const int status = status_of(error.code);
   if (status >= 500) log_error("http", "{}", to_string(error.code));  // the text may hold what came from outside
-  const std::string message = error.remedy.empty() ? error.message : error.message + "; " + error.remedy;
-  Response response = error_response(engine_, status, to_string(error.code), message, error.where);
+  Response response = error_response(engine_, status, to_string(error.code), with_remedy(error), error.where);
   if (status == 503) response.headers.push_back({"Retry-After", "2"});
   protect(response);
   count(status);
