@@ -147,7 +147,7 @@ class Intake {
     TRY(db_.run("INSERT INTO keys(source, key, place) VALUES(?, ?, ?)", outcome_.source, key, place));
     const auto body = TRY(db_.codec().pack(item, shared_.dictionaries, db_));
     TRY(db_.run("INSERT INTO bodies(place, dict, z) VALUES(?, ?, ?)", place, body.dict, Blob{body.bytes}));
-    for (const Stage stage : {Stage::search, Stage::encode})
+    for (const Stage stage : stages)
       TRY(db_.run("INSERT INTO outbox(stage, item, version, attempts, ready) VALUES(?, ?, 0, 0, 0)", static_cast<int>(stage), id));
     result_.stored_ids.push_back(id);
     new_places_.push_back(place);
@@ -195,7 +195,8 @@ class Intake {
       TRY(db_.run("UPDATE subscriptions SET unread=unread+?3, total=total+?3 WHERE user=?1 AND source=?2", reader, outcome_.source, n));
     }
     TRY(db_.run("UPDATE meta SET value=? WHERE key='next_id'", next_id_));
-    for (const char* name : {"items", "queued1", "queued2"}) TRY(add_count(db_, name, n));
+    TRY(add_count(db_, "items", n));
+    for (const Stage stage : stages) TRY(add_count(db_, queued_name(stage), n));
     return db_.run("INSERT INTO arrivals(source, hour, stored) VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET stored=stored+?3", outcome_.source, hour_of(outcome_.now), n);
   }
 

@@ -153,10 +153,8 @@ Result<std::int64_t> count(Connection& connection, std::string_view name) {
   return TRY(connection.integer("SELECT n FROM counts WHERE name=?", name)).value_or(0);
 }
 
-namespace {
-std::string_view queued_name(Stage stage) { return stage == Stage::search ? "queued1" : "queued2"; }
-std::string_view dead_name(Stage stage) { return stage == Stage::search ? "dead1" : "dead2"; }
-}  // namespace
+std::string queued_name(Stage stage) { return "queued" + std::to_string(static_cast<int>(stage)); }
+std::string dead_name(Stage stage) { return "dead" + std::to_string(static_cast<int>(stage)); }
 
 Status queue_work(Connection& connection, Stage stage, ItemId item, std::int64_t version) {
   TRY(connection.run("INSERT OR IGNORE INTO outbox(stage, item, version, attempts, ready) VALUES(?, ?, ?, 0, 0)", static_cast<int>(stage), item, version));

@@ -115,6 +115,8 @@ Status stop_unread_sources(Connection& connection);
 // counts: stored, not counted.
 Status add_count(Connection& connection, std::string_view name, std::int64_t by);
 Result<std::int64_t> count(Connection& connection, std::string_view name);
+std::string queued_name(Stage stage);
+std::string dead_name(Stage stage);
 
 // Queues an item for a stage, or again when its text is another now.
 Status queue_work(Connection& connection, Stage stage, ItemId item, std::int64_t version);

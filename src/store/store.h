@@ -62,6 +62,7 @@ struct NewItem {
 
 // Work that an item still needs: queued in the same transaction that stores it, and again when its text changes.
 enum class Stage : std::uint8_t { search = 1, encode = 2 };
+inline constexpr Stage stages[] = {Stage::search, Stage::encode};  // a new one also needs its two rows of `counts`, by a migration
 
 // What a fetch of a source ended in. Everything here is stored in one transaction: an ETag is never there without its items.
 struct FetchOutcome {

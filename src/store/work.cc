@@ -12,9 +12,6 @@ namespace {
 
 constexpr std::int64_t default_keep_days = 365;
 
-std::string_view queued_name(Stage stage) { return stage == Stage::search ? "queued1" : "queued2"; }
-std::string_view dead_name(Stage stage) { return stage == Stage::search ? "dead1" : "dead2"; }
-
 Result<std::int64_t> model_id(Connection& db, const ModelId& model) {
   if (const auto known = TRY(db.integer("SELECT id FROM models WHERE name=?", model))) return *known;
   return TRY(db.integer("INSERT INTO models(name) VALUES(?) RETURNING id", model)).value_or(0);
@@ -350,9 +347,9 @@ Result<StoreSizes> Reader::sizes() {
   std::error_code none;
   const auto wal = std::filesystem::file_size(shared_->file.string() + "-wal", none);
   out.wal_bytes = none ? 0 : static_cast<std::int64_t>(wal);
-  out.search_queued = TRY(count(db, "queued1"));
-  out.encode_queued = TRY(count(db, "queued2"));
-  out.dead = TRY(count(db, "dead1")) + TRY(count(db, "dead2"));
+  out.search_queued = TRY(count(db, queued_name(Stage::search)));
+  out.encode_queued = TRY(count(db, queued_name(Stage::encode)));
+  for (const Stage stage : stages) out.dead += TRY(count(db, dead_name(stage)));
   out.schema = static_cast<std::int32_t>(TRY(db.integer("PRAGMA user_version")).value_or(0));
   return out;
 }
