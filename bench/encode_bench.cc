@@ -133,7 +133,7 @@ int main(int count, char** values) {
     if (key == "--json") as_json = true;
   }
   const double before = seconds_of(CLOCK_MONOTONIC);
-  auto encoder = Encoder::load(model, {.precision = weir::parse_precision(precision)});
+  auto encoder = Encoder::load(model, {.precision = weir::parse_precision(precision), .cache = 0});
   if (!encoder) return fmt::print(stderr, "{}\n", encoder.error().text()), 1;
   Pool pool(threads);
   if (!lines.empty()) return write_vectors(*encoder, lines, vectors, pool.executor());

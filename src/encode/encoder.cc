@@ -3,12 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <mutex>
+#include <unordered_map>
 
 #include "base/hash.h"
+#include "base/log.h"
 #include "encode/models.h"
 #include "encode/transformer.h"
+#include "encode/vector_cache.h"
 #include "encode/workspace.h"
 #include "math/cpu.h"
 #include "math/kernels.h"
@@ -72,7 +76,7 @@ std::optional<Precision> parse_precision(std::string_view name) {
 }
 
 struct Encoder::Model {
-  explicit Model(ModelSource s) : source(std::move(s)) {}
+  Model(ModelSource s, std::size_t cached) : source(std::move(s)), caching(cached > 0), cache(cached) {}
 
   std::string name;
   ModelId id;
@@ -80,6 +84,9 @@ struct Encoder::Model {
   ModelSource source;
   Transformer transformer;
   std::vector<TokenId> empty;  // the tokens of a text without one
+  bool caching;
+  mutable VectorCache cache;
+  mutable std::atomic<bool> warned = false;
   mutable std::mutex mutex;
   mutable std::vector<std::unique_ptr<Workspace>> idle;  // scratch of calls that are over
 
@@ -114,7 +121,12 @@ struct Encoder::Model {
     double squares = 0;
     for (const float v : out) squares += static_cast<double>(v) * v;
     const auto scale = static_cast<float>(1.0 / std::sqrt(squares));
-    for (float& v : out) v = std::isfinite(scale) && std::isfinite(squares) ? v * scale : 0.0F;
+    const bool finite = std::isfinite(scale) && std::isfinite(squares);
+    for (float& v : out) v = finite ? v * scale : 0.0F;
+    if (!finite) warn();
+  }
+  void warn() const {
+    if (!warned.exchange(true)) log_warn("encode", "model {}: a text came out as no finite vector, so it has none (told once)", name);
   }
 };
 
@@ -131,7 +143,7 @@ Result<Encoder> Encoder::load(const std::filesystem::path& model, const Options&
   if (!std::filesystem::is_directory(folder, error)) return fail(Code::not_found, "there is no such folder", folder.string());
   const KnownModel* known = known_model(folder.filename().string());
   if (known != nullptr) TRY(check_model(*known, folder, Check::sizes));
-  auto m = std::make_unique<Model>(TRY(open_model(folder)));
+  auto m = std::make_unique<Model>(TRY(open_model(folder)), options.cache);
   m->precision = options.precision.value_or(default_precision(row));
   m->name = folder.filename().string();
   m->id = fmt::format("{:.16}-{}", TRY(weights_hash(m->source, known)), to_string(m->precision));
@@ -156,9 +168,27 @@ bool Encoder::has_vector(std::span<const float> row) {
 
 Matrix Encoder::encode(std::span<const std::string_view> texts, const Executor& executor) const {
   const Model& m = *model_;
+  const bool caching = m.caching;
   Matrix out(texts.size(), dim());
   std::vector<std::vector<TokenId>> tokens(texts.size());
   executor.each(texts.size(), [&](std::size_t i, std::size_t) { tokens[i] = m.tokenize(texts[i]); });
+
+  // What the cache has, and copies within this batch, are not run.
+  std::vector<std::uint64_t> hashes(texts.size());
+  std::unordered_map<std::uint64_t, std::size_t> first;  // hash → the text that is run
+  std::vector<std::pair<std::size_t, std::size_t>> copies;
+  std::vector<bool> run(texts.size());
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (tokens[i] == m.empty) continue;
+    if (run[i] = !caching; run[i]) continue;
+    hashes[i] = VectorCache::hash(tokens[i]);
+    if (const auto at = first.find(hashes[i]); at != first.end() && tokens[at->second] == tokens[i]) {
+      copies.emplace_back(i, at->second);
+      continue;
+    }
+    run[i] = !m.cache.find(hashes[i], tokens[i], out.row(i));
+    if (run[i]) first.emplace(hashes[i], i);
+  }
 
   struct Piece {
     std::vector<TokenId> ids;
@@ -167,7 +197,7 @@ Matrix Encoder::encode(std::span<const std::string_view> texts, const Executor& 
   std::vector<Piece> pieces;
   std::size_t longest = 0;
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    if (tokens[i] == m.empty) continue;
+    if (!run[i]) continue;
     if (pieces.empty() || pieces.back().ids.size() + tokens[i].size() > batch_tokens) pieces.emplace_back();
     Piece& piece = pieces.back();
     piece.ids.insert(piece.ids.end(), tokens[i].begin(), tokens[i].end());
@@ -178,7 +208,7 @@ Matrix Encoder::encode(std::span<const std::string_view> texts, const Executor& 
 
   // One batch: its stages are spread over the threads. More: a batch a thread.
   const Executor alone;
-  const bool spread = pieces.size() == 1 && executor.threads > 1 && longest >= 16;
+  const bool spread = pieces.size() == 1 && executor.threads > 1 && longest >= 8;
   std::vector<std::unique_ptr<Workspace>> workspaces(spread ? 1 : std::max<std::size_t>(1, executor.threads));
   const auto work = [&](const Piece& piece, std::unique_ptr<Workspace>& w, const Executor& inner) {
     if (w == nullptr) w = m.borrow(longest, inner.threads);
@@ -190,6 +220,8 @@ Matrix Encoder::encode(std::span<const std::string_view> texts, const Executor& 
   else executor.each(pieces.size(), [&](std::size_t i, std::size_t worker) { work(pieces[i], workspaces[worker], alone); });
   for (auto& w : workspaces)
     if (w != nullptr) m.give_back(std::move(w));
+  for (const auto& [to, from] : copies) std::ranges::copy(out.row(from), out.row(to).begin());
+  for (const auto& [hash, i] : first) m.cache.put(hash, tokens[i], out.row(i));
   return out;
 }
 
@@ -202,6 +234,10 @@ Matrix Encoder::token_states(std::string_view text) const {
   Matrix out(states.rows, states.columns);
   std::copy_n(states.data, out.values.size(), out.values.data());
   m.give_back(std::move(w));
+  if (std::ranges::any_of(out.values, [](float v) { return !std::isfinite(v); })) {
+    std::ranges::fill(out.values, 0.0F);
+    m.warn();
+  }
   return out;
 }
 
@@ -210,6 +246,10 @@ std::size_t Encoder::max_tokens() const { return model_->source.max_tokens; }
 Precision Encoder::precision() const { return model_->precision; }
 const std::string& Encoder::name() const { return model_->name; }
 const ModelId& Encoder::model_id() const { return model_->id; }
+Encoder::CacheStats Encoder::cache_stats() const {
+  const VectorCache::Stats s = model_->cache.stats();
+  return {s.hits, s.misses, s.entries};
+}
 std::size_t Encoder::bytes() const { return model_->transformer.bytes(); }
 
 }  // namespace weir

@@ -32,6 +32,7 @@ class Encoder {
  public:
   struct Options {
     std::optional<Precision> precision;  // default: the best that the CPU row does fast: bf16 on amx, int8 on avx512 and avx2, f32 on scalar
+    std::size_t cache = 2048;            // texts whose vectors are kept (about 2 KB each), by their token ids; 0: none
   };
 
   // `model` is a folder, or the name of a model (encode/models.h). Reads config.json, the tokenizer and model.safetensors, or the one-file E5S1 form.
@@ -49,13 +50,14 @@ class Encoder {
   // ask has_vector(). A vector depends on its text, model, precision and CPU row alone: not on batch, order or threads.
   // Cost: about 2 · tokens · parameters operations a text (bench/encode). Scratch: at most 2 MB a thread.
   Matrix encode(std::span<const std::string_view> texts, const Executor& executor = {}) const;
+  // One text (or one short batch) on several threads: each stage is spread over them, the same bits. What is not finite has no vector, and is logged.
   static bool has_vector(std::span<const float> row);
 
   // The ids that the transformer reads: specials and prefix included, after truncation to max_tokens(). Control words such as "[SEP]" or "</s>" in a
   // text are plain text. Time is linear in the text and bounded: bytes that cannot reach the last token are not read.
   std::vector<std::uint32_t> tokenize(std::string_view text) const;
 
-  // The last layer's state of every token, before pooling: [tokens × dim()].
+  // The last layer's state of every token, before pooling: [tokens × dim()]; all zeros, and logged, when one is not finite.
   Matrix token_states(std::string_view text) const;
 
   std::size_t dim() const;
@@ -64,6 +66,8 @@ class Encoder {
   const std::string& name() const;  // "minilm", "e5-small", or the folder's
   const ModelId& model_id() const;  // 16 hex digits of the weights' sha256, "-", precision
   std::size_t bytes() const;        // resident
+  struct CacheStats { std::uint64_t hits = 0, misses = 0; std::size_t entries = 0; };
+  CacheStats cache_stats() const;
 
  private:
   struct Model;

@@ -85,7 +85,7 @@ class OfModel : public testing::TestWithParam<const char*> {
   }
   void TearDown() override { ::unsetenv("WEIR_CPU"); }
   static Encoder load(std::optional<Precision> precision = std::nullopt) {
-    auto encoder = Encoder::load(GetParam(), {.precision = precision});
+    auto encoder = Encoder::load(GetParam(), {.precision = precision, .cache = 0});
     EXPECT_TRUE(encoder) << encoder.error().text();
     return std::move(*encoder);
   }
@@ -137,6 +137,8 @@ TEST_P(OfModel, SameBitsAloneInBatchesAndOnThreads) {
       EXPECT_TRUE(std::ranges::equal(alone.row(0), together.row(i))) << to_string(precision) << " " << i;
       Threads two{2};
       EXPECT_TRUE(std::ranges::equal(encoder.encode({&all[i], 1}, two.executor()).row(0), together.row(i))) << to_string(precision) << " " << i;
+      Threads five{5};
+      EXPECT_TRUE(std::ranges::equal(encoder.encode({&all[i], 1}, five.executor()).row(0), together.row(i))) << to_string(precision) << " " << i;
     }
     Threads threads{3};
     EXPECT_EQ(encoder.encode(all, threads.executor()).values, together.values) << to_string(precision);
@@ -144,6 +146,46 @@ TEST_P(OfModel, SameBitsAloneInBatchesAndOnThreads) {
     const Matrix reversed = encoder.encode(all);
     for (std::size_t i = 0; i < all.size(); ++i) EXPECT_TRUE(std::ranges::equal(reversed.row(all.size() - 1 - i), together.row(i)));
   }
+}
+
+TEST_P(OfModel, TheCacheGivesTheSameBitsAndIsBounded) {
+  const auto golden = goldens(GetParam());
+  std::vector<std::string_view> all = texts(golden);
+  all.insert(all.end(), all.begin(), all.begin() + 20);  // copies within a batch
+  const Matrix plain = load().encode(all);
+  auto cached = Encoder::load(GetParam(), {.precision = {}, .cache = 16});
+  ASSERT_TRUE(cached);
+  EXPECT_EQ(cached->encode(all).values, plain.values);
+  EXPECT_EQ(cached->cache_stats().hits, 0U);
+  EXPECT_EQ(cached->cache_stats().entries, 16U);
+  Threads two{2};
+  EXPECT_EQ(cached->encode(all, two.executor()).values, plain.values);
+  EXPECT_LE(cached->cache_stats().entries, 16U);
+  const Matrix some = cached->encode({&all[5], 3});
+  const auto before = cached->cache_stats().hits;
+  EXPECT_EQ(cached->encode({&all[5], 3}).values, some.values);
+  EXPECT_EQ(cached->cache_stats().hits, before + 3);
+}
+
+TEST_P(OfModel, TheCacheServesThreads) {
+  const auto golden = goldens(GetParam());
+  const std::vector<std::string_view> all = texts(golden);
+  const auto cached = Encoder::load(GetParam(), {.precision = {}, .cache = 8});
+  ASSERT_TRUE(cached);
+  const Matrix plain = load().encode(all);
+  std::atomic<int> wrong = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t t = 0; t < 4; ++t)
+      threads.emplace_back([&, t] {
+        for (std::size_t i = 0; i < 40; ++i) {
+          const std::size_t text = (i * (t + 1)) % 12;
+          if (!std::ranges::equal(cached->encode({&all[text], 1}).row(0), plain.row(text))) ++wrong;
+        }
+      });
+  }
+  EXPECT_EQ(wrong, 0);
+  EXPECT_GT(cached->cache_stats().hits, 0U);
 }
 
 TEST_P(OfModel, PrecisionsStayNearF32) {

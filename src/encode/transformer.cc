@@ -20,6 +20,7 @@ using math::Packed;
 using math::View;
 
 constexpr std::size_t row_block = 64;  // rows that go through the feed-forward together
+constexpr std::size_t few = 64;        // rows that are spread over threads by weights instead
 constexpr std::size_t panel = Packed::panel_outputs;
 
 // Reads tensors by role and checks their shapes.
@@ -228,6 +229,7 @@ std::unique_ptr<Workspace> Transformer::make_workspace(std::size_t tokens, std::
   w->x = Buffer<float>(tokens * s.hidden);
   w->y = Buffer<float>(tokens * s.hidden);
   w->rows = ActivationBuffer(options_.format, tokens, s.hidden, up.groups());
+  if (workers > 1) w->parts = Buffer<float>(down.groups() * few * s.hidden);
   for (std::size_t i = 0; i < workers; ++i)
     w->workers.push_back({Buffer<float>(tokens * 3 * head_size(s)), Buffer<float>(math::attention_scratch(tokens, head_size(s))),
                           Buffer<float>(std::min(row_block, tokens) * down.group()), ActivationBuffer(options_.format, row_block, down.group(), 1)});
@@ -276,7 +278,37 @@ void Transformer::heads(const Layer& layer, const Batch& batch, Workspace& w, co
   });
 }
 
+// The rows stage of a few rows on several threads: what is split is the weights. Sums are made in the order of rows(): the same bits.
+void Transformer::few_rows(std::size_t index, std::size_t n, Workspace& w, const Executor& executor) const {
+  const Layer& layer = layers_[index];
+  const std::size_t hidden = shape_.hidden, group = layer.down.group();
+  const bool is_last = index + 1 == layers_.size();
+  const math::Kernels& k = *options_.kernels;
+  const Activations& to = w.rows.view();
+  const View<float> x(w.x.get(), n, hidden);
+  k.quantise(View<const float>(w.y.get(), n, hidden), nullptr, to, 0);
+  const std::size_t panels = layer.out.panels(), share = (panels + executor.threads - 1) / executor.threads;
+  executor.each((panels + share - 1) / share, [&](std::size_t i, std::size_t) {
+    const std::size_t first = i * share, count = std::min(share, panels - first);
+    k.product({.a = to, .rows = n, .w = &layer.out, .panel = first, .panels = count, .groups = layer.out.groups(), .bias = layer.out_bias.data(),
+               .out = x.data + first * panel, .out_stride = hidden, .columns = std::min(count * panel, hidden - first * panel), .epilogue = Epilogue::add});
+  });
+  k.layer_norm(x, layer.out_scale.data(), layer.out_shift.data(), shape_.epsilon, or_null(layer.smooth.up), &to, 0);
+  executor.each(layer.down.groups(), [&](std::size_t g, std::size_t worker) {
+    Workspace::Worker& mine = w.workers[worker];
+    const View<float> inner(mine.inner.get(), n, group);
+    k.product({.a = to, .rows = n, .w = &layer.up, .panel = g * group / panel, .panels = group / panel, .groups = layer.up.groups(), .bias = layer.up_bias.data(),
+               .out = inner.data, .out_stride = group, .columns = group, .epilogue = Epilogue::gelu});
+    k.quantise(inner, nullptr, mine.inner_rows.view(), 0);
+    k.product({.a = mine.inner_rows.view(), .rows = n, .w = &layer.down, .panels = layer.down.panels(), .group = g, .bias = g == 0 ? layer.down_bias.data() : nullptr,
+               .out = w.parts.get() + g * few * hidden, .out_stride = hidden, .columns = hidden});
+  });
+  for (std::size_t g = 0; g < layer.down.groups(); ++g) k.add(x.data, w.parts.get() + g * few * hidden, n * hidden);
+  k.layer_norm(x, layer.down_scale.data(), layer.down_shift.data(), shape_.epsilon, is_last ? nullptr : or_null(layers_[index + 1].smooth.qkv), is_last ? nullptr : &to, 0);
+}
+
 void Transformer::rows(std::size_t index, std::size_t tokens, Workspace& w, const Executor& executor) const {
+  if (executor.threads > 1 && tokens <= few) return few_rows(index, tokens, w, executor);
   const std::size_t hidden = shape_.hidden, group = layers_[index].down.group(), block = std::min(row_block, std::max<std::size_t>(32, tokens / executor.threads / 32 * 32));
   const Layer& layer = layers_[index];
   const bool is_last = index + 1 == layers_.size();

@@ -55,6 +55,7 @@ class Transformer {
   void embed(const Batch& batch, Workspace& workspace) const;
   void heads(const Layer& layer, const Batch& batch, Workspace& workspace, const Executor& executor) const;
   void rows(std::size_t index, std::size_t tokens, Workspace& workspace, const Executor& executor) const;
+  void few_rows(std::size_t index, std::size_t n, Workspace& workspace, const Executor& executor) const;
 
   Shape shape_;
   Options options_;

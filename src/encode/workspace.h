@@ -54,6 +54,7 @@ class Workspace {
   };
   std::size_t tokens = 0;
   Buffer<float> x, y;  // [tokens × hidden]: the residual stream; attention's output
+  Buffer<float> parts;  // [groups × few rows × hidden], several workers only: what each group of the feed-forward adds
   ActivationBuffer rows;
   std::vector<Worker> workers;
   // Where given: the greatest magnitude of each channel that went into a layer's qkv and up, layer after layer.

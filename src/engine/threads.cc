@@ -20,6 +20,16 @@ std::size_t thread_count() {
   return std::max(1u, std::thread::hardware_concurrency());
 }
 
+namespace {
+
+// One text on two threads is some forty short batches: sleeping between them would cost more than they do.
+template <class Done>
+void yield_until(Done done) {
+  for (int i = 0; i < 200 && !done(); ++i) std::this_thread::yield();
+}
+
+}  // namespace
+
 void stand_back(int nice) { ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), nice); }
 
 ThreadPool::ThreadPool(std::size_t threads, int nice) {
@@ -60,6 +70,9 @@ void ThreadPool::run(std::size_t n, void (*task)(void*, std::size_t, std::size_t
     lock.lock();
     --left_;
   }
+  lock.unlock();
+  yield_until([&] { return left_ == 0; });
+  lock.lock();
   finished_.wait(lock, [&] { return left_ == 0; });
 }
 
@@ -67,6 +80,9 @@ void ThreadPool::help(std::size_t worker) {
   std::unique_lock lock(mutex_);
   std::size_t seen = 0;
   while (true) {
+    lock.unlock();
+    yield_until([&] { return ending_ || batch_number_ != seen; });
+    lock.lock();
     start_.wait(lock, [&] { return ending_ || batch_number_ != seen; });
     if (ending_) return;
     seen = batch_number_;

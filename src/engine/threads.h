@@ -1,6 +1,7 @@
 // Weir's Executor: a few threads that run the pieces of a batch, with the caller as one of them.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
@@ -24,10 +25,11 @@ class ThreadPool {
 
   std::mutex mutex_, batch_;
   std::condition_variable start_, finished_;
-  std::size_t n_ = 0, next_ = 0, left_ = 0, batch_number_ = 0;
+  std::size_t n_ = 0, next_ = 0;
+  std::atomic<std::size_t> left_ = 0, batch_number_ = 0;
   void (*task_)(void*, std::size_t, std::size_t) = nullptr;
   void* argument_ = nullptr;
-  bool ending_ = false;
+  std::atomic<bool> ending_ = false;
   std::vector<std::jthread> threads_;
 };
 
