@@ -28,9 +28,36 @@ struct Row {
 
 #define WEIR_FORM(name) name<float>, name<double>
 constexpr Row table[] = {
-    {{.form = Form::dot_product, .name = "dot_product", .paper = "Vaswani 2017, arXiv:1706.03762; Ainslie 2023, arXiv:2305.13245", .heads = true,
-      .has_query = true, .has_parameters = false, .logits = true, .position = true, .mixture = true, .causal = true, .streams = true, .linear_cost = false},
+    {{.form = Form::dot_product, .name = "dot_product", .paper = "Vaswani 2017, arXiv:1706.03762; Ainslie 2023, arXiv:2305.13245",
+      .heads = true, .has_query = true, .has_parameters = false, .logits = true, .position = true, .mixture = true, .causal = true, .streams = true, .linear_cost = false},
      WEIR_FORM(dot_product)},
+    {{.form = Form::multi_head, .name = "multi_head", .paper = "Vaswani 2017, arXiv:1706.03762",
+      .heads = true, .has_query = true, .has_parameters = true, .logits = true, .position = true, .mixture = true, .causal = true, .streams = false, .linear_cost = false},
+     WEIR_FORM(multi_head)},
+    {{.form = Form::dot_pooling, .name = "dot_pooling", .paper = "Yang 2016, aclanthology N16-1174",
+      .heads = false, .has_query = false, .has_parameters = true, .logits = true, .position = false, .mixture = true, .causal = false, .streams = true, .linear_cost = true},
+     WEIR_FORM(dot_pooling)},
+    {{.form = Form::additive, .name = "additive", .paper = "Bahdanau 2014, arXiv:1409.0473",
+      .heads = false, .has_query = true, .has_parameters = true, .logits = true, .position = false, .mixture = true, .causal = true, .streams = true, .linear_cost = false},
+     WEIR_FORM(additive)},
+    {{.form = Form::multi_head_pooling, .name = "multi_head_pooling", .paper = "Lin 2017, arXiv:1703.03130",
+      .heads = true, .has_query = false, .has_parameters = true, .logits = true, .position = false, .mixture = true, .causal = false, .streams = true, .linear_cost = true},
+     WEIR_FORM(multi_head_pooling)},
+    {{.form = Form::candidate_pooling, .name = "candidate_pooling", .paper = "Zhou 2018, arXiv:1706.06978",
+      .heads = false, .has_query = true, .has_parameters = true, .logits = true, .position = false, .mixture = true, .causal = false, .streams = true, .linear_cost = false},
+     WEIR_FORM(candidate_pooling)},
+    {{.form = Form::fastformer, .name = "fastformer", .paper = "Wu 2021, arXiv:2108.09084",
+      .heads = true, .has_query = true, .has_parameters = true, .logits = false, .position = false, .mixture = false, .causal = false, .streams = false, .linear_cost = true},
+     WEIR_FORM(fastformer)},
+    {{.form = Form::linear, .name = "linear", .paper = "Katharopoulos 2020, arXiv:2006.16236; Sun 2023, arXiv:2307.08621",
+      .heads = true, .has_query = true, .has_parameters = false, .logits = false, .position = false, .mixture = true, .causal = true, .streams = true, .linear_cost = true},
+     WEIR_FORM(linear)},
+    {{.form = Form::performer, .name = "performer", .paper = "Choromanski 2020, arXiv:2009.14794",
+      .heads = true, .has_query = true, .has_parameters = true, .logits = false, .position = false, .mixture = true, .causal = true, .streams = true, .linear_cost = true},
+     WEIR_FORM(performer)},
+    {{.form = Form::time_decayed, .name = "time_decayed", .paper = "Vaswani 2017, arXiv:1706.03762, with ages and a target of entropy",
+      .heads = true, .has_query = true, .has_parameters = false, .logits = true, .position = false, .mixture = true, .causal = true, .streams = true, .linear_cost = false},
+     WEIR_FORM(time_decayed)},
 };
 #undef WEIR_FORM
 
@@ -201,6 +228,7 @@ Result<Checked<T>> check(const Settings& settings, const Parameters<T>& paramete
   TRY(check_view("v", input.v));
   if (!row->has_query && (input.q.data != nullptr || input.q.rows != 0)) return wrong("expected no q ({} learns its own), found {} rows", row->name, input.q.rows);
   const Sizes sizes = TRY(form.sizes(settings, input));
+  if (sizes.head == 0 || sizes.value == 0) return wrong("expected at least 1 column a head, found {} in keys and {} in values", sizes.head, sizes.value);
   if (!product(sizes.heads, sizes.queries, std::max<std::size_t>(sizes.keys, 1)) || !product(sizes.out_rows, sizes.out_columns))
     return wrong("expected heads × queries × keys of at most {}, found {} × {} × {}", most_values, sizes.heads, sizes.queries, sizes.keys);
   TRY(check_mask<T>(input.mask, sizes, *row));

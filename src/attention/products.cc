@@ -57,13 +57,20 @@ void transposed_times(View<const double> a, View<const double> b, View<double> c
 }
 
 template <class T>
-Array<T> affine(View<const T> x, View<const T> w, std::span<const T> bias) {
+Array<T> affine(View<const T> x, View<const T> w, std::span<const T> bias, const Executor& executor) {
+  CHECK(x.columns == w.columns && (bias.empty() || bias.size() == w.rows));
+  constexpr std::size_t block = 64;
   Array<T> y(x.rows, w.rows);
-  times_transposed<T>(x, w, y);
-  if (!bias.empty()) {
-    CHECK(bias.size() == w.rows);
-    for (std::size_t i = 0; i < y.rows; ++i) add_scaled(y.row(i), T{1}, bias.data());
-  }
+  math::Packed packed;
+  if constexpr (std::is_same_v<T, float>) packed = math::Packed::rows(w);
+  executor.each((x.rows + block - 1) / block, [&](std::size_t b, std::size_t) {
+    const std::size_t first = b * block, n = std::min(block, x.rows - first);
+    const View<const T> from(x.data + first * x.stride, n, x.columns, x.stride);
+    const View<T> to(y.row(first).data(), n, w.rows);
+    if constexpr (std::is_same_v<T, float>) math::gemm(from, packed, to);
+    else times_transposed<T>(from, w, to);
+    for (std::size_t i = 0; i < n && !bias.empty(); ++i) add_scaled(to.row(i), T{1}, bias.data());
+  });
   return y;
 }
 
@@ -75,8 +82,8 @@ void affine_backward(View<const T> x, View<const T> w, View<const T> d, View<T> 
     for (std::size_t i = 0; i < d.rows; ++i) add_scaled(dbias, T{1}, d.data + i * d.stride);
 }
 
-template Array<float> affine(View<const float>, View<const float>, std::span<const float>);
-template Array<double> affine(View<const double>, View<const double>, std::span<const double>);
+template Array<float> affine(View<const float>, View<const float>, std::span<const float>, const Executor&);
+template Array<double> affine(View<const double>, View<const double>, std::span<const double>, const Executor&);
 template void affine_backward(View<const float>, View<const float>, View<const float>, View<float>, View<float>, std::span<float>, Into);
 template void affine_backward(View<const double>, View<const double>, View<const double>, View<double>, View<double>, std::span<double>, Into);
 

@@ -18,9 +18,9 @@ void times_transposed(View<const T> a, View<const T> b, View<T> c, Into into = I
 template <class T>
 void transposed_times(View<const T> a, View<const T> b, View<T> c, Into into = Into::store);
 
-// A linear layer as torch's: y = x·wᵀ + bias, w [out × in].
+// A linear layer as torch's: y = x·wᵀ + bias, w [out × in]; bias may be empty. Blocks of rows go to the Executor.
 template <class T>
-Array<T> affine(View<const T> x, View<const T> w, std::span<const T> bias);
+Array<T> affine(View<const T> x, View<const T> w, std::span<const T> bias, const Executor& executor = {});
 // From d = ∂/∂y: dx (+)= d·w, dw += dᵀ·x, dbias += Σ d. dx and dbias may be empty: then they are not worked out.
 template <class T>
 void affine_backward(View<const T> x, View<const T> w, View<const T> d, View<T> dx, View<T> dw, std::span<T> dbias, Into into = Into::store);

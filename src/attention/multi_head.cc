@@ -1,0 +1,122 @@
+// Multi-head attention: dot-product attention between linear layers, as torch's nn.MultiheadAttention (its in_proj is wq, wk, wv one below the other).
+// Vaswani 2017 (arXiv:1706.03762).
+//
+//   out = dot_product(q·wqᵀ + bq, k·wkᵀ + bk, v·wvᵀ + bv)·woᵀ + bo
+//
+// Parameters: wq [model × model], wk and wv [kv_heads·d × model], wo [model × model], then their biases wq.bias … [1 × n]; d = model / heads. A row without
+// a visible key is zeros before wo: it gives bo. Cost: 2·T·model² for each layer beside dot_product's.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "attention/form.h"
+#include "attention/mixture.h"
+#include "attention/products.h"
+
+namespace weir::attention {
+namespace {
+
+enum : std::size_t { wq, wk, wv, wo, bq, bk, bv, bo };
+
+std::vector<Shape> parameters(const Settings& s) {
+  const std::size_t all = s.model, shared = s.model / s.heads * kv_heads(s);
+  return {{"wq", all, all}, {"wk", shared, all}, {"wv", shared, all}, {"wo", all, all},
+          {"wq.bias", 1, all, true}, {"wk.bias", 1, shared, true}, {"wv.bias", 1, shared, true}, {"wo.bias", 1, all, true}};
+}
+
+template <class T>
+Result<Sizes> sizes(const Settings& s, const Input<T>& input) {
+  if (s.model % s.heads != 0) return fail(Code::invalid, fmt::format("expected a model that {} heads divide, found {}", s.heads, s.model));
+  TRY(expect("columns in q (model)", s.model, input.q.columns));
+  TRY(expect("columns in k (model)", s.model, input.k.columns));
+  TRY(expect("columns in v (model)", s.model, input.v.columns));
+  TRY(expect("rows in v (as k)", input.k.rows, input.v.rows));
+  const std::size_t head = s.model / s.heads;
+  if (s.position == Position::rope && head % 2 != 0) return fail(Code::invalid, fmt::format("expected an even head size for rope, found {}", head));
+  return Sizes{.queries = input.q.rows, .keys = input.k.rows, .heads = s.heads, .kv_heads = kv_heads(s), .head = head, .value = head,
+               .out_rows = input.q.rows, .out_columns = s.model};
+}
+
+// What dot_product gets.
+template <class T>
+struct Inner {
+  Settings settings;
+  Sizes sizes;
+  Array<T> shown_k, shown_v;  // where Mask::keys hides rows: zeros instead
+  View<const T> k, v;
+  Array<T> q_layer, k_layer, v_layer;
+  Input<T> input;
+
+  Inner(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Executor& executor)
+      : settings(s), sizes(n), k(in.k), v(in.v), input(in) {
+    settings.form = Form::dot_product;
+    sizes.out_columns = n.heads * n.value;
+    if (!in.mask.keys.empty()) {
+      shown_k = shown(in.mask, in.k);
+      shown_v = shown(in.mask, in.v);
+      k = shown_k;
+      v = shown_v;
+    }
+    q_layer = affine<T>(in.q, p[wq].value, p[bq].value.values, executor);
+    k_layer = affine<T>(k, p[wk].value, p[bk].value.values, executor);
+    v_layer = affine<T>(v, p[wv].value, p[bv].value.values, executor);
+    input.q = q_layer;
+    input.k = k_layer;
+    input.v = v_layer;
+  }
+  Inner(const Inner&) = delete;
+  Inner& operator=(const Inner&) = delete;
+};
+
+template <class T>
+Output<T> forward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor) {
+  const Inner<T> inner(s, p, in, n, executor);
+  Output<T> output = functions<T>(Form::dot_product).forward(inner.settings, {}, inner.input, inner.sizes, want, executor);
+  output.out = affine<T>(output.out, p[wo].value, p[bo].value.values, executor);
+  return output;
+}
+
+template <class T>
+Gradients<T> backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out, const Executor& executor) {
+  const Inner<T> inner(s, p, in, n, executor);
+  const FormFunctions<T> heads = functions<T>(Form::dot_product);
+  const Output<T> mixed = heads.forward(inner.settings, {}, inner.input, inner.sizes, {}, executor);
+  Gradients<T> g{.q = Array<T>(in.q.rows, in.q.columns), .k = Array<T>(in.k.rows, in.k.columns), .v = Array<T>(in.v.rows, in.v.columns), .bias = {},
+                 .parameters = zeros_like(p), .age = {}, .importance = {}};
+  const auto layer_backward = [&](std::size_t w, std::size_t b, View<const T> x, View<const T> d, View<T> dx) {
+    affine_backward<T>(x, p[w].value, d, dx, g.parameters[w].value, g.parameters[b].value.values);
+  };
+  Array<T> d_mixed(in.q.rows, n.heads * n.value);
+  layer_backward(wo, bo, mixed.out, d_out, d_mixed);
+  Gradients<T> d = heads.backward(inner.settings, {}, inner.input, inner.sizes, mixed, d_mixed, executor);
+  layer_backward(wq, bq, in.q, d.q, g.q);
+  layer_backward(wk, bk, inner.k, d.k, g.k);
+  layer_backward(wv, bv, inner.v, d.v, g.v);
+  g.bias = std::move(d.bias);
+  return g;
+}
+
+// Head h brings Σ wⱼ·⟨its columns of v's layer, its columns of wo · direction⟩.
+template <class T>
+Mixed<T> mixed(const Settings&, const Parameters<T>& p, const Input<T>& in, const Sizes& n, std::size_t head, std::span<const T> direction) {
+  const std::size_t first = head / (n.heads / n.kv_heads) * n.value;
+  const Array<T> v = shown(in.mask, in.v);
+  Mixed<T> m;
+  m.values = affine<T>(v, View<const T>(p[wv].value.row(first).data(), n.value, n.heads * n.value), std::span<const T>(p[bv].value.values).subspan(first, n.value));
+  m.direction.assign(n.value, T{0});
+  for (std::size_t r = 0; r < direction.size(); ++r) add_scaled(std::span(m.direction), direction[r], p[wo].value.row(r).data() + head * n.value);
+  m.constant = dot(p[bo].value.values.data(), direction.data(), direction.size());
+  return m;
+}
+
+}  // namespace
+
+template <class T>
+FormFunctions<T> multi_head() {
+  return {.parameters = parameters, .draw = nullptr, .sizes = sizes<T>, .forward = forward<T>, .backward = backward<T>, .mixed = mixed<T>,
+          .start = nullptr, .push = nullptr, .ask = nullptr};
+}
+template FormFunctions<float> multi_head();
+template FormFunctions<double> multi_head();
+
+}  // namespace weir::attention
