@@ -108,7 +108,7 @@ def jobs():
         found.append((file.relative_to(ROOT).as_posix(), unittest_file, file, 'perf' in file.name))
     for file in sorted((ROOT / 'tests').glob('*/*.test.mjs')) + sorted((ROOT / 'src/ui').glob('**/*.test.*js')):
         if 'node_modules' not in file.parts:
-            found.append((file.relative_to(ROOT).as_posix(), node_test, file, False))
+            found.append((file.relative_to(ROOT).as_posix(), node_test, file, 'budget' in file.name))
     for file in executables('build-asan', 'weir_*_test'):
         found.append((f'asan {file.name}', gtest, file, False))
     for file in executables('build', 'weir_*_test'):
