@@ -37,13 +37,6 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-std::string cpu_name() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  return "unknown CPU";
-}
-
 void tell(const json::object& row, bool as_json) {
   if (as_json) return print_json(row);
   std::string line;
@@ -129,6 +122,13 @@ int bench_encode(const BenchArguments& arguments, bool as_json) {
 
 }  // namespace
 
+std::string cpu_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  return "unknown CPU";
+}
+
 void add_bench_commands(CLI::App& app, BenchArguments& arguments) {
   CLI::App* sub = app.add_subcommand("parse", "Feeds in memory, no output: MB/s of CPU time, without and with sanitising");
   sub->add_option("files", arguments.files, "Feeds, or folders of them")->required();
@@ -139,8 +139,21 @@ void add_bench_commands(CLI::App& app, BenchArguments& arguments) {
   sub->add_option("--precision", arguments.precision, "f32, bf16, int8 or int8-portable");
   sub->add_option("--repeats", arguments.repeats, "How often; the median is told")->check(CLI::Range(1, 100))->capture_default_str();
   sub->callback([&] { arguments.what = "encode"; });
+  sub = app.add_subcommand("attention", "Every form of attention: nanoseconds a token forward and backward, and bytes");
+  sub->add_option("--forms", arguments.forms, "Only these, as the table names them (a form's name stands for all of its kind)")->delimiter(',');
+  sub->add_option("--lengths", arguments.lengths, "Numbers of tokens")->delimiter(',')->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  sub->add_option("--heads", arguments.heads, "Numbers of heads")->delimiter(',')->check(CLI::Range(1, 256))->capture_default_str();
+  sub->add_option("--head-columns", arguments.head_columns, "Columns of a head")->check(CLI::Range(1, 4096))->capture_default_str();
+  sub->add_option("--width", arguments.width, "Columns of all heads together, instead")->check(CLI::Range(1, 65536));
+  sub->add_option("--threads", arguments.threads, "How many")->check(CLI::Range(1, 256))->capture_default_str();
+  sub->add_option("--seconds", arguments.seconds, "Leave out what takes longer than this for one run")->check(CLI::Range(0.001, 3600.0))->capture_default_str();
+  sub->add_flag("!--no-backward", arguments.backward, "Forward alone");
+  sub->callback([&] { arguments.what = "attention"; });
 }
 
-int bench(const BenchArguments& arguments, bool as_json) { return arguments.what == "parse" ? bench_parse(arguments, as_json) : bench_encode(arguments, as_json); }
+int bench(const BenchArguments& arguments, bool as_json) {
+  if (arguments.what == "attention") return bench_attention(arguments, as_json);
+  return arguments.what == "parse" ? bench_parse(arguments, as_json) : bench_encode(arguments, as_json);
+}
 
 }  // namespace weir::cli
