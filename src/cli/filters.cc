@@ -29,7 +29,7 @@ json::object& weir_of(Item& item) {
   return value.get_object();
 }
 
-Result<std::unique_ptr<Sandbox>> sandbox() { return Sandbox::start({.handler = handle_in_child, .warm_up = warm_up_child}); }
+Result<std::unique_ptr<Sandbox>> sandbox() { return Sandbox::start(parser_sandbox()); }
 
 // Texts to encode: the title, then content_text or the text of content_html (hostile: read in the child), or one field as it is.
 Result<std::vector<std::string>> texts_of(const std::vector<Item>& items, const std::string& field, std::unique_ptr<Sandbox>& child) {

@@ -16,11 +16,14 @@
 #include "cli/filters.h"
 #include "cli/serve.h"
 #include "cli/terminal.h"
+#include "engine/parse_child.h"
 
 using namespace weir;
 using namespace weir::cli;
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == zygote_command) Sandbox::become_zygote_anew(parser_sandbox());  // started by a server whose parsers were killed
+
   CLI::App app{"Weir reads feeds for you: it takes everything in, works out what deserves your attention, and says why."};
   app.name("weir");
   app.set_version_flag("--version", "weir " WEIR_VERSION);

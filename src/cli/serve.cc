@@ -75,7 +75,7 @@ int serve(const Options& options, const ServeArguments& arguments) {
   ::mallopt(M_TRIM_THRESHOLD, 131072);
   set_log_json(arguments.log_json);
 
-  auto engine = Engine::open({.data = options.data, .model = options.model, .model_name = options.model_name, .allow_net = options.allow_net});
+  auto engine = Engine::open({.data = options.data, .model = options.model, .model_name = options.model_name, .allow_net = options.allow_net, .program = "/proc/self/exe"});
   if (!engine) {
     if (engine.error().code == Code::unavailable && arguments.started_by_script) return join(options, arguments);
     return print_error(engine.error(), options.json);

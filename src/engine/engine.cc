@@ -31,7 +31,7 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
   auto parts = std::make_unique<Parts>();
   if (options.threads == 0) options.threads = thread_count();
   parts->options = std::move(options);
-  parts->sandbox = TRY(Sandbox::start({.handler = handle_in_child, .warm_up = warm_up_child}));
+  parts->sandbox = TRY(Sandbox::start(parser_sandbox(parts->options.program)));
   if (!parts->options.create && !std::filesystem::exists(parts->options.data / "weir.db"))
     return fail(Code::not_found, "no Weir lives here yet", parts->options.data.string(), "start one with `weir serve`, or name another folder with --data");
   parts->store = TRY(store::Store::open(parts->options.data));

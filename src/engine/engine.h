@@ -41,6 +41,7 @@ struct EngineOptions {
   std::vector<std::string> allow_net;    // CIDRs of private ranges that the operator allows
   bool poll = true;                      // false: nothing is fetched by itself
   bool create = true;                    // make DIR when it is not there
+  std::string program;                   // weir's own file, which starts parsers again should their zygote be killed; empty: not
   std::size_t threads = 0;               // 0: WEIR_THREADS, else the machine's
 };
 

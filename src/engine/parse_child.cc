@@ -117,6 +117,12 @@ Result<json::value> ask(Sandbox& sandbox, const json::object& head, std::string_
 
 }  // namespace
 
+SandboxOptions parser_sandbox(const std::string& program) {
+  SandboxOptions out{.handler = handle_in_child, .warm_up = warm_up_child};
+  if (!program.empty()) out.anew = {program, zygote_command};
+  return out;
+}
+
 std::string handle_in_child(std::string_view request) {
   Result<json::value> answer = dispatch(request);
   if (answer) return json::serialize(json::object{{"value", std::move(*answer)}});

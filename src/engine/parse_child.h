@@ -25,8 +25,12 @@ struct PageReport {                    // what a page says of itself, as far as 
   std::vector<std::string> icons;
 };
 
-std::string handle_in_child(std::string_view request);  // SandboxOptions::handler
-void warm_up_child();                                   // SandboxOptions::warm_up
+// The sandbox that runs handle_in_child. `weir parser-zygote` (zygote_command) is what its `anew` starts; only a program that knows that word may be named.
+SandboxOptions parser_sandbox(const std::string& program = {});
+inline constexpr const char* zygote_command = "parser-zygote";
+
+std::string handle_in_child(std::string_view request);
+void warm_up_child();
 
 // Errors: those of parse_feed, read_opml; crashed, timeout, too_large, unavailable of Sandbox::run.
 Result<Feed> parse_feed_in(Sandbox& sandbox, std::string_view bytes, const ParseRequest& request);

@@ -1,7 +1,9 @@
 #include "engine/poller.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <future>
 
 #include "base/hash.h"
@@ -45,7 +47,13 @@ Poller::Poller(Ground ground) : ground_(std::move(ground)), arrived_(std::make_u
 Result<std::unique_ptr<Poller>> Poller::open(Ground ground, const std::vector<std::string>& allow_net) {
   const Dialer dialer = TRY(Dialer::allowing(allow_net));
   std::unique_ptr<Poller> poller(new Poller(std::move(ground)));
-  poller->fetcher_ = TRY(CurlFetcher::open(dialer));
+  FetchOptions options;
+  // As for other programs: certificates to trust, instead of the system's.
+  if (const char* file = std::getenv("SSL_CERT_FILE"); file != nullptr && *file != '\0') {  // NOLINT(concurrency-mt-unsafe): before any thread that could set it
+    if (!std::ifstream(file)) return fail(Code::invalid, "cannot be read", file, "SSL_CERT_FILE must name a file of certificates, or be unset");
+    options.ca_file = file;
+  }
+  poller->fetcher_ = TRY(CurlFetcher::open(dialer, std::move(options)));
   return poller;
 }
 
@@ -143,6 +151,14 @@ store::FetchOutcome Poller::outcome(const Arrived& arrived, std::vector<std::str
     out.error = safe(ground_.guard, why);
   };
 
+  // Our own trouble says nothing about the source.
+  const auto ours = [&](const Error& error) {
+    failed(source.health, error.text());
+    out.failures = source.failures;
+    out.next_at = now + std::chrono::minutes(5);
+    return out;
+  };
+  if (!arrived.reply && arrived.reply.error().code == Code::unavailable) return ours(arrived.reply.error());
   if (!arrived.reply) {
     failed(Health::failing, arrived.reply.error().text());
   } else {
@@ -159,6 +175,7 @@ store::FetchOutcome Poller::outcome(const Arrived& arrived, std::vector<std::str
       Result<Feed> feed = parse_feed_in(ground_.sandbox, reply.body, {.base_url = reply.url, .content_type = reply.content_type});
       if (feed && (feed->format == "html" || feed->format == "opml"))
         feed = fail(Code::not_a_feed, feed->format == "html" ? "the address answers with a web page now, not a feed" : "the address answers with a list of feeds, not a feed");
+      if (!feed && feed.error().code == Code::unavailable) return ours(feed.error());
       if (!feed) {
         const bool killed = feed.error().code == Code::crashed || feed.error().code == Code::timeout;
         failed(killed ? Health::quarantined : Health::failing, feed.error().text());
@@ -191,8 +208,8 @@ store::FetchOutcome Poller::outcome(const Arrived& arrived, std::vector<std::str
 
 void Poller::digest(Arrived arrived) {
   const SourceId id = arrived.source.id;
-  // A fetch that was cut off by our own stopping says nothing about the source.
-  if (!arrived.reply && arrived.reply.error().code == Code::unavailable) {
+  // A fetch that was cut off by our own stopping leaves no trace.
+  if (!arrived.reply && arrived.reply.error().code == Code::unavailable && arrived_->closed()) {
     {
       const std::scoped_lock lock(mutex_);
       under_way_.erase(id);

@@ -37,6 +37,7 @@ constexpr std::uint64_t kRatioFrom = 1u << 20;    // bytes after decompression f
 constexpr std::uint64_t kRatio = 100;
 constexpr std::uint64_t kReadBuffer = 16u << 10;  // libcurl's; it counts the bytes of a chunked read after it has handed them on
 constexpr auto kTick = milliseconds(250);         // how late a limit on time may be noticed
+constexpr auto kNowhere = milliseconds(500);      // well above the 200 ms that libcurl waits before it tries the other family
 constexpr auto kDescriptorPause = seconds(1);
 constexpr std::size_t kSpareHandles = 32;
 
@@ -118,6 +119,7 @@ struct CurlFetcher::State {
     bool enough = false;              // the rest of an error's body was cut off by us
     Dialer::Refusal refusal = Dialer::Refusal::none;
     bool dialled = false;             // a socket was opened
+    Steady turned_away{};             // when the last address was not to be dialled
     bool busy = false;                // its address had its connections already
     std::optional<Error> error;       // ours, beside which libcurl's code says nothing
     std::vector<NetAddress> addresses;
@@ -364,12 +366,14 @@ struct CurlFetcher::State {
     const int fd = job.state->dialer.open(address->addr, address->socktype, address->protocol, why);
     if (fd < 0) {
       job.hop.refusal = why;
+      job.hop.turned_away = std::chrono::steady_clock::now();
       return CURL_SOCKET_BAD;
     }
     const NetAddress ip = *NetAddress::from(address->addr);
     if (!job.state->hold_address(job, ip)) {
       ::close(fd);
       job.hop.busy = true;
+      job.hop.turned_away = std::chrono::steady_clock::now();
       job.host->address = ip;
       return CURL_SOCKET_BAD;
     }
@@ -518,7 +522,9 @@ struct CurlFetcher::State {
       case CURLE_URL_MALFORMAT:
       case CURLE_UNSUPPORTED_PROTOCOL: return {Code::malformed, "not an http address, or not an http server", {}, {}};
       case CURLE_WEIRD_SERVER_REPLY: return {Code::malformed, "the reply is not HTTP", {}, {}};
-      case CURLE_OUT_OF_MEMORY: return {Code::unavailable, "no memory for one more connection", {}, {}};
+      case CURLE_OUT_OF_MEMORY:
+        if (hop.dialled) return {Code::too_large, "a header line is longer than 100 kB", {}, {}};  // that is how libcurl says it
+        return {Code::unavailable, "no memory for one more connection", {}, {}};
       default: return {Code::io, fmt::format("the connection failed ({})", curl_easy_strerror(code)), {}, {}};
     }
   }
@@ -616,9 +622,16 @@ struct CurlFetcher::State {
     return slow ? std::optional(fmt::format("slower than {} bytes a second", options.slowest)) : std::nullopt;
   }
 
+  // Of a name with addresses of both families none was dialled: libcurl would sit out half of the time it has to connect.
+  static bool nowhere_to_go(const Job& job, Steady now) { return !job.hop.dialled && job.hop.turned_away != Steady{} && now - job.hop.turned_away > kNowhere; }
+
   void tick(Steady now) {
     if (now < next_tick) return;
     next_tick = now + kTick;
+    std::vector<CURL*> nowhere;
+    for (const auto& [easy, job] : active)
+      if (nowhere_to_go(*job, now)) nowhere.push_back(easy);
+    for (CURL* easy : nowhere) on_finished(easy, CURLE_COULDNT_CONNECT, now);
     std::vector<std::pair<CURL*, std::string>> overdue;
     for (const auto& [easy, job] : active)
       if (auto why = late(*job, now)) overdue.emplace_back(easy, std::move(*why));

@@ -5,6 +5,7 @@
 #include <link.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -21,8 +22,10 @@
 #include <mutex>
 #include <new>
 #include <optional>
+#include <utility>
 #include <vector>
 
+#include "base/log.h"
 #include "ingest/confine.h"
 
 namespace weir {
@@ -104,6 +107,35 @@ bool write_all(int fd, const void* from, std::size_t n) {
 
 // --- in the zygote ---
 
+// Its workers. One that ended by itself does not stay a zombie: its status waits here until the parent asks for it, which it does once for each worker.
+class Children {
+ public:
+  void add(pid_t pid) { all_.push_back({pid, std::nullopt}); }
+  bool alive() const { return std::ranges::any_of(all_, [](const Child& child) { return !child.status; }); }
+
+  void look() {
+    for (Child& child : all_)
+      if (int status = 0; !child.status && waitpid(child.pid, &status, WNOHANG) == child.pid) child.status = status;
+  }
+
+  // Ends it. −ECHILD: not ours, so nobody is hit whose number it is by now.
+  int reap(pid_t pid) {
+    const auto found = std::ranges::find(all_, pid, &Child::pid);
+    if (found == all_.end()) return -ECHILD;
+    int status = found->status.value_or(0);
+    if (!found->status) {
+      kill(pid, SIGKILL);  // what is already dying keeps the status it dies with
+      while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+    }
+    all_.erase(found);
+    return status;
+  }
+
+ private:
+  struct Child { pid_t pid; std::optional<int> status; };
+  std::vector<Child> all_;
+};
+
 // One packet with at most one descriptor. False when the other side is gone.
 bool receive(int control, Command& command, int& passed) {
   iovec part{&command, sizeof command};
@@ -124,17 +156,22 @@ bool receive(int control, Command& command, int& passed) {
 [[noreturn]] void serve_forks(int control, const SandboxOptions& options) {
   const pid_t self = getpid();
   Command command{};
-  for (int passed = -1; receive(control, command, passed);) {
+  Children children;
+  for (int passed = -1;;) {
+    // While workers live it looks once a second who has ended.
+    pollfd one{control, POLLIN, 0};
+    const int ready = poll(&one, 1, children.alive() ? 1000 : -1);
+    children.look();
+    if (ready <= 0) continue;
+    if (!receive(control, command, passed)) break;
     Reply reply{-EINVAL};
     if (command.order == Order::fork && passed >= 0) {
       const pid_t child = fork();
       if (child == 0) work(passed, self, options);
       reply.value = child > 0 ? child : -errno;
-    } else if (command.order == Order::reap && command.pid > 0) {
-      kill(command.pid, SIGKILL);  // what is already dying keeps the status it dies with
-      int status = 0;
-      while (waitpid(command.pid, &status, 0) < 0 && errno == EINTR) {}
-      reply.value = status;
+      if (child > 0) children.add(child);
+    } else if (command.order == Order::reap) {
+      reply.value = children.reap(command.pid);
     }
     if (passed >= 0) close(passed);
     if (send(control, &reply, sizeof reply, MSG_NOSIGNAL) != sizeof reply) break;
@@ -180,6 +217,7 @@ int forget_code(dl_phdr_info* object, std::size_t, void*) {
 struct Worker {
   pid_t pid = 0;
   int fd = -1;
+  unsigned generation = 0;  // of the zygote whose child it is
   std::size_t documents = 0;
 };
 
@@ -238,18 +276,48 @@ Io receive_all(int fd, void* to, std::size_t n, Steady::time_point deadline) {
   return Io::done;
 }
 
+std::string signal_name(int number) {
+  const char* name = sigabbrev_np(number);
+  return name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(number);
+}
+
 std::string how_it_died(int status) {
   if (WIFEXITED(status)) return "the parser's process ended by itself (code " + std::to_string(WEXITSTATUS(status)) + ")";
   const int number = WTERMSIG(status);
   if (number == SIGSYS) return "the parser asked the system for something it may not have (SIGSYS)";
-  const char* name = sigabbrev_np(number);
-  return "the parser's process died of signal " + std::to_string(number) + (name != nullptr ? std::string(" (SIG") + name + ")" : std::string());
+  return "the parser's process died of signal " + std::to_string(number) + " (" + signal_name(number) + ")";
+}
+
+// Runs argv[0] with `socket` as its descriptor 3 and no other of ours but 0, 1, 2. 0, or an errno.
+int spawn_program(const std::vector<std::string>& words, int socket, pid_t& pid) {
+  std::vector<char*> argv;
+  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_init(&attributes);
+  posix_spawn_file_actions_adddup2(&actions, socket, 3);
+  posix_spawn_file_actions_addclosefrom_np(&actions, 4);
+  sigset_t none;
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  const int error = posix_spawn(&pid, argv[0], &actions, &attributes, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  if (error != 0) pid = 0;
+  return error;
 }
 
 std::string seconds(std::chrono::milliseconds time) {
   std::string text = std::to_string(time.count() / 1000.0);
   return text.substr(0, text.find('.') + 2) + " s";
 }
+
+// A zygote that ends is started anew, but not for ever at once.
+constexpr std::size_t restarts_at_most = 5;
+constexpr std::chrono::seconds restarts_within{30}, zygote_answers_within{10};
 
 constexpr const char* quarantine = "this document is left out; others go on";
 
@@ -259,7 +327,9 @@ struct Sandbox::State {
   SandboxOptions options;
   pid_t zygote = 0;
   int control = -1;
-  std::mutex control_mutex;  // one question to the zygote at a time
+  std::mutex control_mutex;  // one question to the zygote at a time; guards all above and:
+  unsigned generation = 0;
+  std::vector<Steady::time_point> restarts;  // the latest
 
   mutable std::mutex mutex;
   std::condition_variable free;
@@ -273,7 +343,10 @@ struct Sandbox::State {
     while (zygote > 0 && waitpid(zygote, nullptr, 0) < 0 && errno == EINTR) {}
   }
 
-  Result<int> ask(Command command, int passed = -1) {
+  struct Told { int value = 0; unsigned generation = 0; };
+
+  // Nothing: the zygote is gone, or does not answer.
+  std::optional<int> exchange(Command command, int passed) const {
     iovec part{&command, sizeof command};
     alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {};
     msghdr message{};
@@ -286,14 +359,57 @@ struct Sandbox::State {
       *head = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
       memcpy(CMSG_DATA(head), &passed, sizeof passed);
     }
-    const std::scoped_lock lock(control_mutex);
     Reply reply{};
     ssize_t n;
     do n = sendmsg(control, &message, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n == sizeof command) do n = recv(control, &reply, sizeof reply, 0); while (n < 0 && errno == EINTR);
-    if (n != sizeof reply) return fail(Code::unavailable, "the process that starts parsers is gone", {}, "restart weir");
-    return reply.value;
+    return n == sizeof reply ? std::optional(reply.value) : std::nullopt;
+  }
+
+  Result<Told> fork_into(int socket) {
+    const std::scoped_lock lock(control_mutex);
+    std::optional<int> pid = exchange({Order::fork, 0}, socket);
+    if (!pid) {
+      TRY(restart());
+      pid = exchange({Order::fork, 0}, socket);
+    }
+    if (!pid) return fail(Code::unavailable, "the process that starts parsers ends at once", {}, "the system's log may say who ends it");
+    return Told{*pid, generation};
+  }
+
+  // The worker's wait status. Nothing: it went with its zygote.
+  std::optional<int> reap(const Worker& worker) {
+    const std::scoped_lock lock(control_mutex);
+    return worker.generation == generation ? exchange({Order::reap, worker.pid}, -1) : std::nullopt;
+  }
+
+  // The zygote ended, of which no document is the cause: it never sees one. By now this process has threads, models and readers' things in its memory, and a
+  // parser must have none of them: no fork of it then, but the program anew.
+  Status restart() {
+    const auto gone = [](std::string_view what) { return fail(Code::unavailable, "the process that starts parsers is gone" + std::string(what), {}, "restart weir"); };
+    if (options.anew.empty()) return gone("");
+    const Steady::time_point now = Steady::now();
+    std::erase_if(restarts, [&](Steady::time_point at) { return now - at > restarts_within; });
+    if (restarts.size() >= restarts_at_most) return fail(Code::unavailable, "the process that starts parsers ended too often: it is left alone for half a minute", {}, "the system's log may say who ends it");
+    restarts.push_back(now);
+    if (zygote > 0) {
+      kill(zygote, SIGKILL);
+      int status = 0;
+      while (waitpid(zygote, &status, 0) < 0 && errno == EINTR) {}
+      log_warn("sandbox", "the process that starts parsers ended ({}); it is started again", WIFSIGNALED(status) ? signal_name(WTERMSIG(status)) : "by itself");
+      zygote = 0;
+    }
+    close(std::exchange(control, -1));
+    ++generation;
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return gone(std::string(", and there is no socket for another: ") + strerrordesc_np(errno));
+    control = ends[0];
+    set_timeout(control, SO_RCVTIMEO, zygote_answers_within);
+    const int error = spawn_program(options.anew, ends[1], zygote);
+    close(ends[1]);
+    if (error != 0) return gone(std::string(", and another cannot be started: ") + strerrordesc_np(error));
+    return {};
   }
 
   Result<Worker> spawn() {
@@ -301,16 +417,16 @@ struct Sandbox::State {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return fail(Code::unavailable, std::string("no socket for a parser: ") + strerrordesc_np(errno), {}, "raise the limit of open files");
     const int buffer = 1 << 20;
     for (const int end : ends) setsockopt(end, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
-    const Result<int> pid = ask({Order::fork, 0}, ends[1]);
+    const Result<Told> told = fork_into(ends[1]);
     close(ends[1]);
-    Worker out{pid.value_or(0), ends[0], 0};
-    if (!pid || *pid <= 0) {
-      close(out.fd);
-      return pid ? fail(Code::unavailable, std::string("no process for a parser: ") + strerrordesc_np(-*pid), {}, "raise the limit of processes, or free memory") : std::unexpected(pid.error());
+    if (!told || told->value <= 0) {
+      close(ends[0]);
+      return told ? fail(Code::unavailable, std::string("no process for a parser: ") + strerrordesc_np(-told->value), {}, "raise the limit of processes, or free memory") : std::unexpected(told.error());
     }
+    Worker out{told->value, ends[0], told->generation, 0};
     Hello hello;
     if (receive_all(out.fd, &hello, sizeof hello, Steady::now() + std::chrono::seconds(10)) != Io::done) {
-      const Result<int> status = end(out);
+      const std::optional<int> status = end(out);
       return fail(Code::unavailable, "a parser could not be confined" + (status ? ": " + how_it_died(*status) : std::string()), {}, "weir doctor says what this kernel offers");
     }
     const std::scoped_lock lock(mutex);
@@ -318,10 +434,9 @@ struct Sandbox::State {
     return out;
   }
 
-  // Its wait status.
-  Result<int> end(Worker& worker) {
+  std::optional<int> end(Worker& worker) {
     close(worker.fd);
-    return ask({Order::reap, worker.pid});
+    return reap(worker);
   }
 
   // A worker that waits for work, if need be a new one.
@@ -336,7 +451,7 @@ struct Sandbox::State {
       if (poll(&one, 1, 0) == 0) return worker;
       --live;  // it ended for want of work, or speaks without being asked
       lock.unlock();
-      if (const Result<int> status = end(worker); !status) return std::unexpected(status.error());
+      static_cast<void>(end(worker));
       lock.lock();
     }
     ++live;
@@ -365,9 +480,9 @@ struct Sandbox::State {
 
   // What became of a document whose worker did not answer as it should.
   Error lost(Worker& worker, Io how) {
-    const Result<int> status = end(worker);
+    const std::optional<int> status = end(worker);
     gone();
-    if (!status) return status.error();
+    if (!status) return {Code::unavailable, "the process that starts parsers ended, and the parser with it", {}, {}};
     if (how == Io::timeout) return {Code::timeout, "parsing took more than " + seconds(options.wall), {}, quarantine};
     if (WIFSIGNALED(*status) && (WTERMSIG(*status) == SIGPROF || WTERMSIG(*status) == SIGXCPU)) return {Code::timeout, "parsing took more than " + seconds(options.cpu) + " of processor time", {}, quarantine};
     return {Code::crashed, how_it_died(*status), {}, quarantine};
@@ -404,6 +519,7 @@ Result<std::unique_ptr<Sandbox>> Sandbox::start(const SandboxOptions& options) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return fail(Code::io, std::string("no socket for the sandbox: ") + strerrordesc_np(errno));
   state->control = ends[0];
+  set_timeout(state->control, SO_RCVTIMEO, zygote_answers_within);
   state->zygote = fork();
   if (state->zygote == 0) become_zygote(ends[1], options);
   const int error = errno;
@@ -411,6 +527,8 @@ Result<std::unique_ptr<Sandbox>> Sandbox::start(const SandboxOptions& options) {
   if (state->zygote < 0) return fail(Code::io, std::string("no process for the sandbox: ") + strerrordesc_np(error));
   return std::unique_ptr<Sandbox>(new Sandbox(std::move(state)));
 }
+
+void Sandbox::become_zygote_anew(const SandboxOptions& options) { become_zygote(3, options); }
 
 Sandbox::Sandbox(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Sandbox::~Sandbox() = default;
@@ -429,8 +547,9 @@ Result<std::string> Sandbox::run(std::string_view request) {
     }
     const bool was_idle = worker.documents > 0;
     Error error = state.lost(worker, how);
-    // It may have ended for want of work just when we came: the document is not to blame the first time.
+    // It may have ended for want of work just when we came, or with its zygote: the document is not to blame the first time.
     if (again && was_idle && error.code == Code::crashed && error.message.ends_with("(code 0)")) continue;
+    if (again && error.code == Code::unavailable) continue;
     return std::unexpected(std::move(error));
   }
 }

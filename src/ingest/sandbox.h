@@ -3,7 +3,8 @@
 //
 //   parent ──fork at start()──▶ zygote (small, never sees a document) ──fork on demand──▶ workers, ended after 10 s without work
 //
-// start() comes before threads and models exist: what the process maps then is what every worker carries. A Sandbox lives as long as its owner;
+// start() comes before threads and models exist: what the process maps then is what every worker carries. A zygote that ends is not forked again, for by
+// then this process holds readers' things: SandboxOptions::anew runs the program a second time. A Sandbox lives as long as its owner;
 // its end, or the parent's death by any signal, ends every child. run() may be called from any thread; at most `workers` documents are under way, others
 // wait. One worker serves many documents; it is replaced after documents_per_worker, and after any crash, timeout or odd answer.
 #pragma once
@@ -13,6 +14,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -28,6 +30,8 @@ struct SandboxOptions {
   std::chrono::milliseconds wall{15000};           // wall time of one document, workers' queue not counted
   std::size_t documents_per_worker = 1000;
   std::chrono::seconds idle{10};
+  // A command line that ends in become_zygote_anew(); with it a zygote that was killed is started again, at most five times in half a minute. Empty: never.
+  std::vector<std::string> anew;
 };
 
 // What holds on this machine, as a worker found it. `weir doctor` prints it.
@@ -44,6 +48,8 @@ class Sandbox {
  public:
   // Errors: io (no process to be had), refused (the kernel lacks seccomp: nothing would hold).
   static Result<std::unique_ptr<Sandbox>> start(const SandboxOptions& options);
+  // What a process started by `anew` does, before anything else: descriptor 3 leads to its parent.
+  [[noreturn]] static void become_zygote_anew(const SandboxOptions& options);
   ~Sandbox();
 
   // Errors: crashed (the signal, or that memory ran out), timeout (CPU or wall), too_large (request or answer), unavailable (no worker can be forked).
