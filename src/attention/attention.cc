@@ -557,7 +557,9 @@ Status push(Stream<T>& stream, std::span<const T> k, std::span<const T> v, T dt,
 
 template <class T>
 Result<std::vector<T>> ask(const Stream<T>& stream, std::span<const T> q) {
-  if (!stream.query.values.empty() || !find(stream.settings.form)->row.has_query) TRY(expect("values in q (the query is fixed)", 0, q.size()));
+  const bool fixed = !stream.query.values.empty() || !find(stream.settings.form)->row.has_query;
+  if (fixed) TRY(expect("values in q (the query is fixed)", 0, q.size()));
+  else TRY(expect("values in q", stream.key_columns / kv_heads(stream.settings) * stream.settings.heads, q.size()));
   TRY(check_finite<T>("q", View<const T>(q.data(), 1, q.size())));
   return guarded([&]() -> Result<std::vector<T>> {
     std::vector<T> out = functions<T>(stream.settings.form).ask(stream, q);
