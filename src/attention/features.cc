@@ -18,12 +18,12 @@ constexpr T nothing = -std::numeric_limits<T>::infinity();
 // S ← keep·S + f·rowᵀ
 template <class T>
 void step(View<T> state, T keep, std::span<const T> f, std::span<const T> row) {
+  const T* __restrict from = row.data();
+  const std::size_t n = state.columns;
   for (std::size_t r = 0; r < state.rows; ++r) {
-    T* to = state.data + r * state.stride;
-    if (keep == 1)
-      for (std::size_t c = 0; c < state.columns; ++c) to[c] += f[r] * row[c];
-    else
-      for (std::size_t c = 0; c < state.columns; ++c) to[c] = keep * to[c] + f[r] * row[c];
+    T* __restrict to = state.data + r * state.stride;
+    const T gain = f[r];
+    for (std::size_t c = 0; c < n; ++c) to[c] = keep * to[c] + gain * from[c];
   }
 }
 

@@ -38,7 +38,10 @@ Features<T> map(const Settings& settings, const Parameters<T>& parameters, View<
   const Array<T>& omega = parameters[0].value;
   const T s = shrink<T>(settings, x.columns);
   Features<T> out{.value = Array<T>(x.rows, omega.rows), .scale = std::vector<T>(x.rows)};
-  times_transposed<T>(x, omega, out.value);
+  if (x.rows == 1)  // a stream: packing omega would cost more than the product
+    for (std::size_t r = 0; r < omega.rows; ++r) out.value.values[r] = dot(omega.row(r).data(), x.data, x.columns);
+  else
+    times_transposed<T>(x, omega, out.value);
   for (std::size_t i = 0; i < x.rows; ++i) {
     const std::span<T> row = out.value.row(i);
     const T top = *std::ranges::max_element(row);
