@@ -111,7 +111,8 @@ struct Row {
 };
 
 Result<Row> measure(const Case& c, std::size_t length, std::size_t d, bool streams, const BenchArguments& arguments, const Executor& executor) {
-  const Settings& s = c.settings;
+  Settings s = c.settings;
+  s.effective_keys = std::min(s.effective_keys, static_cast<double>(length));
   const std::size_t groups = s.kv_heads != 0 && s.form != Form::multi_head ? s.kv_heads : s.heads, wide = s.heads * d, narrow = s.form == Form::additive || s.form == Form::candidate_pooling ? wide : groups * d;
   const bool asks = std::ranges::find(forms(), s.form, &FormRow::form)->has_query;
   const Array<float> q = asks ? noise(length, wide, 1) : Array<float>{}, k = noise(length, narrow, 2), v = noise(length, narrow, 3);

@@ -14,7 +14,8 @@ class BenchAttention(unittest.TestCase):
         self.assertEqual({row['heads'] for row in rows}, {1, 4})
         self.assertEqual({row['tokens'] for row in rows}, {5, 16})
         names = {row['form'] for row in rows}
-        self.assertLessEqual({'dot_product', 'dot_product causal', 'dot_product gqa', 'dot_product rope', 'dot_product sparsemax'}, names)
+        self.assertLessEqual({'dot_product', 'multi_head', 'dot_pooling', 'additive', 'multi_head_pooling', 'candidate_pooling', 'fastformer', 'linear', 'performer', 'time_decayed',
+                              'dot_product causal', 'dot_product gqa', 'dot_product rope', 'dot_product sparsemax', 'multi_head mqa', 'linear decay'}, names)
         for row in rows:
             self.assertTrue(0 < row['forward_ns'] < 1e9 and 0 < row['backward_ns'] < 1e9 and row['scratch_bytes'] >= 0, row)
             if 'push_ns' in row:
@@ -29,9 +30,9 @@ class BenchAttention(unittest.TestCase):
 
     def test_mistakes(self):
         code, _, error = weir('bench', 'attention', '--forms', 'nothing', check=False)
-        self.assertEqual((code, error), (1, 'weir: --forms: no such form (dot_product, "dot_product causal", …: as the table of all names them)\n'))
+        self.assertEqual((code, error), (2, 'weir: --forms: no such form (dot_product, "dot_product causal", …: as the table of all names them)\n'))
         code, _, error = weir('bench', 'attention', '--width', '100', '--heads', '3', check=False)
-        self.assertEqual(code, 1)
+        self.assertEqual(code, 2)
         self.assertIn('100 columns do not part into 3 heads', error)
 
 
