@@ -1,0 +1,137 @@
+"""The attention library as others get it: installed into an empty prefix, found by find_package(weir), and the programs of examples/ built and run on it."""
+import csv, os, pathlib, random, re, shutil, subprocess, tempfile, unittest
+
+from weirtest import ROOT, need_shared
+
+BUILD = pathlib.Path(os.environ.get('WEIR_BUILD') or ROOT / 'build')
+
+
+def run(*words, **more):
+    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=600, **more)
+    if done.returncode:
+        raise AssertionError(f'{" ".join(map(str, words))}: exit {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}')
+    return done.stdout
+
+
+class Examples(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if not (BUILD / 'libweir_attention.a').exists():
+            raise unittest.SkipTest(f'no library in {BUILD}: scripts/build makes it')
+        cls.dir = pathlib.Path(tempfile.mkdtemp(prefix='weir-examples.'))
+        cls.addClassCleanup(shutil.rmtree, cls.dir)
+        cls.prefix = cls.dir / 'prefix'
+        run('cmake', '--install', BUILD, '--component', 'attention', '--prefix', cls.prefix)
+        run('cmake', '-S', ROOT / 'examples', '-B', cls.dir / 'build', f'-DCMAKE_PREFIX_PATH={cls.prefix}', '-G', 'Ninja')
+        run('cmake', '--build', cls.dir / 'build', '-j2')
+
+    def example(self, name, *words, **more):
+        return run(self.dir / 'build' / name, *words, **more)
+
+    def test_what_is_installed(self):
+        files = sorted(p.relative_to(self.prefix).as_posix() for p in self.prefix.rglob('*') if p.is_file())
+        self.assertIn('include/weir/attention/attention.h', files)
+        self.assertEqual([f for f in files if f.startswith('bin/')], [], 'the component attention brings no program')
+        self.assertEqual(len([f for f in files if f.endswith('.a')]), 1)
+        for header in self.prefix.rglob('*.h'):   # nothing inside points out of the prefix
+            for name in re.findall(r'#include "([^"]+)"', header.read_text()):
+                self.assertTrue((self.prefix / 'include' / name).exists(), f'{header.name} includes {name}')
+
+    def test_it_needs_the_language_alone(self):
+        needs = run('readelf', '-d', self.dir / 'build/classifier')
+        self.assertLessEqual(set(re.findall(r'NEEDED.*\[(\w+)', needs)), {'libstdc', 'libm', 'libgcc_s', 'libc', 'ld'})
+
+    def test_another_version_is_refused(self):
+        project = self.dir / 'newer'
+        project.mkdir()
+        (project / 'CMakeLists.txt').write_text('cmake_minimum_required(VERSION 3.25)\nproject(p CXX)\nfind_package(weir 7 REQUIRED)\n')
+        done = subprocess.run(['cmake', '-S', project, '-B', project / 'build', f'-DCMAKE_PREFIX_PATH={self.prefix}'], capture_output=True, text=True)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn('version: 0.1.0', done.stderr)
+
+    def looks(self, lines):
+        """Rows "word  0.31 other  …": the queries and the weights of the three keys each looks at most."""
+        rows = [re.fullmatch(r'  (\S+)((?:\s+[\d.]+ \S+)+)', line) for line in lines]
+        self.assertTrue(all(rows), lines)
+        return [m[1] for m in rows], [[float(w) for w in re.findall(r'([\d.]+) \S+', m[2])] for m in rows]
+
+    def test_self_attention(self):
+        out = self.example('self_attention', 'Rivers carry rain, 河 carries rain').splitlines()
+        heads = [line for line in out if line.startswith('head ')]
+        self.assertEqual(heads, [f'head {i}' for i in (1, 2, 3, 4)])
+        seen = []
+        for head in range(4):
+            words, weights = self.looks(out[head * 7 + 1:head * 7 + 7])
+            self.assertEqual(words, ['rivers', 'carry', 'rain', '河', 'carries', 'rain'])
+            for row in weights:
+                self.assertEqual(row, sorted(row, reverse=True))
+                self.assertGreaterEqual(sum(row), 0.5 - 0.002)       # three of six, the greatest
+                self.assertLessEqual(sum(row), 1.002)
+            self.assertEqual(weights[2], weights[5], 'one word at two places, no positions: the same row')
+            seen.append(weights)
+        self.assertNotEqual(seen[0], seen[1])
+
+    def test_additive(self):
+        words, weights = self.looks(self.example('additive', 'where to', 'down to the sea').splitlines())
+        self.assertEqual(words, ['where', 'to'])
+        for row in weights:
+            self.assertGreaterEqual(sum(row), 0.75 - 0.002)
+
+    def accuracy(self, out):
+        m = re.search(r'held out: (\d+) of (\d+) right', out)
+        return int(m[1]) / int(m[2])
+
+    def test_classifier(self):
+        out = self.example('classifier', ROOT / 'examples/lines.txt', '--show', '35')
+        self.assertIn('141 lines to learn from, 35 held out, 4 labels', out)
+        self.assertGreaterEqual(self.accuracy(out), 0.7)   # 0.25 is chance; 141 lines are few
+        drawn = re.findall(r'^(\w+), not (\w+), by ([+-][\d.]+)( \(wrong: \w+\))?:(.*) \| ([+-][\d.]+)$', out, re.M)
+        self.assertEqual(len(drawn), 35)
+        for first, second, margin, _, words, bias in drawn:   # the words' parts and the bias are the margin
+            parts = [float(x) for x in re.findall(r'([+-]\d+\.\d\d)(?= |$)', words)]
+            self.assertAlmostEqual(sum(parts) + float(bias), float(margin), delta=0.006 * (len(parts) + 2))
+            self.assertNotEqual(first, second)
+        self.assertTrue(any(re.search(r'[\u4e00-\u9fff]', d[4]) for d in drawn) and any(re.search(r'[a-z]{3}', d[4]) for d in drawn), 'both languages')
+        self.assertNotIn('\033', out)
+        losses = [float(x) for x in re.findall(r'loss ([\d.]+)', out)]
+        self.assertLess(losses[-1], losses[0] / 4)
+        self.assertEqual(out, self.example('classifier', ROOT / 'examples/lines.txt', '--show', '35'), 'the same seed, the same run')
+
+    def test_every_pooling_learns(self):
+        for form, heads in (('mean', 1), ('additive', 1), ('multi_head_pooling', 3)):
+            with self.subTest(form=form):
+                out = self.example('classifier', ROOT / 'examples/lines.txt', '--form', form, '--heads', heads, '--show', 2)
+                self.assertGreaterEqual(self.accuracy(out), 0.65)
+
+    def test_mistakes_are_named(self):
+        bad = self.dir / 'bad.txt'
+        bad.write_text('no label here\n')
+        for words, expected in ((['nowhere.txt'], 'nowhere.txt: no such file'), ([bad], f'{bad}:1: expected label<TAB>text'),
+                                ([ROOT / 'examples/lines.txt', '--form', 'magic'], '--form or --layer: expected one of dot_pooling'), ([], 'expected a file'),
+                                ([ROOT / 'examples/lines.txt', '--heads', '0'], 'expected at least 1 head')):
+            done = subprocess.run([self.dir / 'build/classifier', *words], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(expected, done.stderr)
+
+    def learn(self, rows, at_least):
+        random.Random(1).shuffle(rows)
+        file = self.dir / 'real.txt'
+        file.write_text(''.join(f'{label}\t{" ".join(text.split())}\n' for label, text in rows))
+        out = self.example('classifier', file, '--epochs', 4)
+        print(out.splitlines()[0], '|', re.search('held out:.*', out)[0])
+        self.assertGreaterEqual(self.accuracy(out), at_least)
+
+    def test_english_news(self):
+        with open(need_shared('ag_news') / 'ag_news/half_odd.csv', newline='') as file:
+            self.learn([(row[0], ' '.join(row[1:])) for row in csv.reader(file)], 0.8)
+
+    def test_chinese_titles(self):
+        rows = []
+        for file in sorted((need_shared('thucnews') / 'thucnews').glob('*.tsv')):
+            rows += [tuple(reversed(line.split('\t'))) for line in file.read_text().splitlines() if re.fullmatch(r'.+\t\d+', line)]
+        random.Random(2).shuffle(rows)
+        self.learn(rows[:10000], 0.75)
+
+
+if __name__ == '__main__':
+    unittest.main()
