@@ -1,0 +1,152 @@
+"""The race of attention (see ./run): nanoseconds a token, medians of rounds; ratio = PyTorch's time / ours. PyTorch has scaled_dot_product_attention and
+MultiheadAttention itself; the other forms are what one writes in it. No gradient is kept in the forward figures; backward is backward alone."""
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import time
+
+import torch
+import torch.nn.functional as F
+
+LENGTHS = (16, 64, 256, 1024, 4096)
+
+
+def sdpa(heads, d, **more):
+    def make(n):
+        q, k, v = (torch.randn(1, heads, n, d, requires_grad=True) for _ in 'qkv')
+        return lambda: F.scaled_dot_product_attention(q, k, v, **more), (q, k, v)
+    return make
+
+
+def grouped(heads, d):
+    def make(n):
+        q, k, v = (torch.randn(1, h, n, d, requires_grad=True) for h in (heads, heads // 4, heads // 4))
+        return lambda: F.scaled_dot_product_attention(q, k, v, enable_gqa=True), (q, k, v)
+    return make
+
+
+def multi_head(heads, d):
+    def make(n):
+        layer = torch.nn.MultiheadAttention(heads * d, heads, batch_first=True)
+        x = torch.randn(1, n, heads * d, requires_grad=True)
+        return lambda: layer(x, x, x, need_weights=False)[0], (x, *layer.parameters())
+    return make
+
+
+def dot_pooling(heads, d):
+    def make(n):
+        x, a = torch.randn(n, d, requires_grad=True), torch.randn(d, requires_grad=True)
+        return lambda: torch.softmax(x @ a, 0) @ x, (x, a)
+    return make
+
+
+def additive(heads, d):
+    def make(n):
+        q, k, w, u = torch.randn(n, d), torch.randn(n, d), torch.randn(d, d), torch.randn(d, d)
+        b, v = torch.randn(d), torch.randn(d)
+        for x in (q, k, w, u, b, v):
+            x.requires_grad_(True)
+        return lambda: torch.softmax(torch.tanh((k @ w.T)[None] + (q @ u.T)[:, None] + b) @ v, -1) @ k, (q, k, w, u, b, v)
+    return make
+
+
+def linear(heads, d):
+    def make(n):
+        q, k, v = (torch.randn(1, heads, n, d, requires_grad=True) for _ in 'qkv')
+
+        def run():
+            a, b = F.elu(q) + 1, F.elu(k) + 1
+            return a @ (b.transpose(-1, -2) @ v) / (a @ b.sum(-2).unsqueeze(-1))
+        return run, (q, k, v)
+    return make
+
+
+# our name, heads, columns of a head, PyTorch's way
+RACES = [('dot_product', 12, 32, sdpa(12, 32)), ('dot_product', 8, 64, sdpa(8, 64)), ('dot_product causal', 12, 32, sdpa(12, 32, is_causal=True)),
+         ('dot_product gqa', 12, 32, grouped(12, 32)), ('multi_head', 12, 32, multi_head(12, 32)), ('dot_pooling', 1, 384, dot_pooling(1, 384)),
+         ('additive', 1, 64, additive(1, 64)), ('linear', 12, 32, linear(12, 32))]
+
+
+def timed(f, budget):
+    f()
+    times, began = [], time.perf_counter()
+    while len(times) < 3 or time.perf_counter() - began < budget:
+        a = time.perf_counter()
+        f()
+        times.append(time.perf_counter() - a)
+    return statistics.median(times)
+
+
+def theirs(make, n, budget):
+    run, inputs = make(n)
+    with torch.no_grad():
+        forward = timed(run, budget)
+    out = run()
+    d_out = torch.randn_like(out)
+    backward = timed(lambda: torch.autograd.grad(out, inputs, d_out, retain_graph=True), budget)
+    return forward / n * 1e9, backward / n * 1e9
+
+
+def speed(a):
+    cpu = None
+    print(f'PyTorch {torch.__version__}, f32; nanoseconds a token, medians of {a.rounds} rounds; ratio = theirs / ours')
+    print(f'{"form":<20} {"heads":>5} {"d":>4} {"tokens":>6} {"threads":>7} | {"ours":>8} {"torch":>8} {"ratio":>6} | {"ours back":>9} {"torch":>8} {"ratio":>6}')
+    for threads in map(int, a.threads.split(',')):
+        torch.set_num_threads(threads)
+        for name, heads, d, make in RACES:
+            found = {n: ([], [], [], []) for n in LENGTHS}
+            for _ in range(a.rounds):
+                text = subprocess.run([a.weir, '--json', 'bench', 'attention', '--forms', name, '--heads', str(heads), '--head-columns', str(d), '--threads', str(threads),
+                                       '--lengths', ','.join(map(str, LENGTHS)), '--seconds', '0.3'], check=True, capture_output=True, text=True).stdout
+                rows = [json.loads(line) for line in text.splitlines()]
+                cpu = rows[0]['cpu']
+                for row in rows:
+                    if row['form'] != name:
+                        continue
+                    n = row['tokens']
+                    forward, backward = theirs(make, n, 0.03)
+                    for kept, figure in zip(found[n], (row['forward_ns'], forward, row['backward_ns'], backward)):
+                        kept.append(figure)
+            for n in LENGTHS:
+                if not found[n][0]:
+                    continue
+                f, tf, b, tb = (statistics.median(x) for x in found[n])
+                print(f'{name:<20} {heads:>5} {d:>4} {n:>6} {threads:>7} | {f:>8.0f} {tf:>8.0f} {tf / f:>6.2f} | {b:>9.0f} {tb:>8.0f} {tb / b:>6.2f}', flush=True)
+    print(f'on {cpu}, {os.cpu_count()} CPUs')
+
+
+def accuracy(a):
+    print(f'\nheld-out accuracy on every fifth line of {os.path.basename(a.accuracy)}, mean ± half the range of {a.seeds} seeds; seconds a run')
+    for title, more in ([('pooling: mean', ['--form', 'mean']), ('pooling: dot_pooling', []), ('pooling: additive', ['--form', 'additive'])] +
+                        [(f'pooling: multi_head_pooling, {h} heads', ['--form', 'multi_head_pooling', '--heads', str(h)]) for h in (1, 2, 4, 8, 12)] +
+                        [(f'layer: {layer}, {h} heads', ['--layer', layer, '--layer-heads', str(h)]) for layer in ('multi_head', 'fastformer') for h in (1, 2, 4, 12)]):
+        right, seconds = [], []
+        for seed in range(1, a.seeds + 1):
+            began = time.perf_counter()
+            out = subprocess.run([a.classifier, a.accuracy, '--columns', '48', '--epochs', '4', '--show', '0', '--seed', str(seed), *more], check=True, capture_output=True, text=True).stdout
+            seconds.append(time.perf_counter() - began)
+            m = re.search(r'held out: (\d+) of (\d+) right', out)
+            right.append(100 * int(m[1]) / int(m[2]))
+        print(f'{title:<40} {statistics.mean(right):5.1f} ± {(max(right) - min(right)) / 2:.1f} %  {statistics.median(seconds):5.1f} s', flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--weir', required=True)
+    parser.add_argument('--classifier', required=True)
+    parser.add_argument('--threads', default='1,2')
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--seeds', type=int, default=3)
+    parser.add_argument('--accuracy', help='a file of lines "label<TAB>text"')
+    parser.add_argument('--speed', choices=('yes', 'no'), default='yes')
+    a = parser.parse_args()
+    if a.speed == 'yes':
+        speed(a)
+    if a.accuracy:
+        accuracy(a)
+
+
+main()
