@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <iostream>
 #include <string>
 #include <string_view>
@@ -93,7 +94,7 @@ int main(int argc, char** argv) {
 
   std::vector<Connection> connections(static_cast<std::size_t>(std::max(1, std::atoi(argv[4]))));
   const int poll = ::epoll_create1(0);
-  std::vector<Connection*> free;
+  std::deque<Connection*> free;  // the one that has waited longest goes first: none falls asleep
   for (Connection& one : connections) {
     one.fd = dial(to);
     epoll_event event{.events = EPOLLIN, .data = {.ptr = &one}};
@@ -107,8 +108,8 @@ int main(int argc, char** argv) {
   const auto due = [&] { return rate > 0 ? begin + static_cast<double>(asked) / rate : now(); };
   while (due() < end || busy > 0) {
     while (!free.empty() && due() < end && due() <= now()) {
-      Connection& one = *free.back();
-      free.pop_back();
+      Connection& one = *free.front();
+      free.pop_front();
       one = {.fd = one.fd, .due = due(), .answer = std::move(one.answer), .whole = 0, .busy = true};
       one.answer.clear();
       send_all(one.fd, requests[asked++ % requests.size()]);
