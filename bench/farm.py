@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""bench/farm.py FARM_OPML_URL: a farm of feeds read whole, by `weir --no-model serve`: import, first refresh, a fifth changed, nothing changed; until
+"""bench/farm.py FARM_OPML_URL [--hour SECONDS]: a farm of feeds read whole, by `weir --no-model serve`: import, first refresh, a fifth changed, nothing changed; until
 everything is searchable. Prints a JSON line a step: wall seconds, CPU seconds of all processes of Weir (looked at five times a second; a parser child lives
 ten seconds after its last document, so none is missed), items, resident kB.
+
+--hour: after the first refresh a fifth of the feeds changes, every feed gets its time within the hour that follows, evenly, and that many seconds of it are
+lived through as they are: what polling costs, idle hours and parser children that come and go among it, as a share of a core.
 
   ../shared/tools/peers/farm: go build -o farm . && ./farm -n 1000 -port 7070 &
   bench/farm.py http://127.0.0.1:7070/_farm/opml
 """
-import json, os, pathlib, shutil, sys, tempfile, threading, time, urllib.request
+import argparse, json, os, pathlib, shutil, sqlite3, sys, tempfile, threading, time, urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'tests'))
 from weirtest import Server, children, weir
@@ -55,7 +58,17 @@ def settle(server):
         quiet = 0 if busy else quiet + 1
 
 
-def main(url):
+def spread(database, seconds=3600):
+    """Every feed's next poll at its own time in the hour that begins now, whatever its rhythm is. The server does not run meanwhile."""
+    with sqlite3.connect(database) as connection:
+        feeds = [row[0] for row in connection.execute('SELECT id FROM sources WHERE next IS NOT NULL ORDER BY id')]
+        now = time.time()
+        connection.executemany('UPDATE sources SET next=? WHERE id=?', [(int((now + (n + 1) * seconds / len(feeds)) * 1e6), id) for n, id in enumerate(feeds)])
+    connection.close()
+    return len(feeds)
+
+
+def main(url, hour):
     base = url.split('/_farm')[0]
     folder = pathlib.Path(tempfile.mkdtemp(prefix='weir-farm.'))
     (folder / 'farm.opml').write_bytes(urllib.request.urlopen(url).read())
@@ -72,10 +85,28 @@ def main(url):
     post = lambda target: server.post(target, {})
     step('import and first refresh', lambda: weir('import', folder / 'farm.opml', data=folder / 'dir'))
     urllib.request.urlopen(urllib.request.Request(f'{base}/_farm/tick?frac=0.2', method='POST'))
+    if hour:
+        server.stop()
+        feeds = spread(folder / 'dir/weir.db')
+        server.start()
+        time.sleep(3)
+        cpu, polls, begun = Cpu(server.process.pid), metric(server, 'weir_fetches_total'), time.monotonic()
+        c0, p0 = cpu(), polls
+        time.sleep(hour)
+        used, polled, wall = cpu() - c0, metric(server, 'weir_fetches_total') - p0, time.monotonic() - begun
+        print(json.dumps({'step': f'{feeds} feeds an hour', 'seconds': round(wall), 'polls': int(polled), 'cpu_s': round(used, 2), 'percent_of_a_core': round(100 * used / wall, 2),
+                          'cpu_ms_a_poll': round(1e3 * used / polled, 2), 'items': int(metric(server, 'weir_items')), 'resident_kb': server.resident_kb()}), flush=True)
+        server.stop()
+        shutil.rmtree(folder)
+        return
     step('a fifth changed', lambda: post('/api/refresh'))
     step('nothing changed', lambda: post('/api/refresh'))
     server.stop()
     shutil.rmtree(folder)
 
 
-main(sys.argv[1])
+parser = argparse.ArgumentParser()
+parser.add_argument('url')
+parser.add_argument('--hour', type=float, default=0)
+arguments = parser.parse_args()
+main(arguments.url, arguments.hour)
