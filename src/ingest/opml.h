@@ -1,4 +1,4 @@
-// OPML as a list of subscriptions: read for import, written for export. Pure; any thread. Limits: 10,000 outlines (too_large), 16 folders deep (too_deep).
+// OPML as a list of subscriptions: read for import, written for export. Pure; any thread. Limits: 50,000 outlines (too_large), 16 folders deep (too_deep).
 #pragma once
 
 #include <string>

@@ -15,7 +15,7 @@ namespace {
 using xml::core;
 using xml::Element;
 
-constexpr std::size_t max_outlines = 10'000, max_folders = 16;
+constexpr std::size_t max_outlines = 50'000, max_folders = 16;
 
 std::string_view title_of(Element outline) {
   const std::string_view title = trim(outline.attribute("title"));
