@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <tuple>
@@ -264,6 +265,11 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    const auto is_json = [](const char* word) { return std::string_view(word) == "--json"; };  // as far as it was read or not
+    if (error.get_exit_code() != 0 && std::any_of(argv + 1, argv + argc, is_json)) {
+      print_error({Code::invalid, error.what(), "", "weir --help, or weir COMMAND --help"}, true);
+      return wrong_use;
+    }
     const int code = app.exit(error);
     return code == 0 ? done : wrong_use;
   }

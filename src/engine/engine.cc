@@ -179,6 +179,12 @@ Result<Engine::Counts> Engine::counts(UserId user) {
 Result<json::object> Engine::settings(UserId user) { return TRY(parts_->store->reader()->user(user)).settings; }
 
 Status Engine::set_settings(UserId user, json::object settings) {
+  for (const std::string_view key : {"keep_days", "keep_starred_days"}) {  // the others are the reader's own affair
+    const json::value* days = settings.if_contains(key);
+    if (!days || days->is_null()) continue;
+    const auto count = find_int(settings, key);
+    if (!count || *count < 0 || *count > 100'000) return fail(Code::invalid, "a number of days from 0 (for ever) to 100000 is expected", std::string(key), "leave it away for the default");
+  }
   return parts_->store->write([&](store::Writer& writer) { return writer.set_settings(user, settings); });
 }
 

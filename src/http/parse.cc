@@ -109,7 +109,8 @@ Query Query::parse(std::string_view text) {
     const auto equals = pair.find('=');
     auto name = percent_decode(pair.substr(0, equals), true);
     auto value = percent_decode(equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1), true);
-    if (name && value && !name->empty()) query.pairs_.emplace_back(std::move(*name), std::move(*value));
+    if (!name || !value) query.broken_ = true;
+    else if (!name->empty()) query.pairs_.emplace_back(std::move(*name), std::move(*value));
   }
   return query;
 }
@@ -188,6 +189,7 @@ Result<std::vector<Item>> items_from_body(std::string_view body, std::size_t lim
     TRY(append(*array, limit, items));
   } else if (const json::object* object = value.if_object()) {
     const json::array* feed = find_array(*object, "items");
+    if (!feed && object->contains("items")) return fail(Code::malformed, "an array is expected", "items");
     if (feed) TRY(append(*feed, limit, items));
     else items.push_back(TRY(item_at(value, "item 1")));
   } else {

@@ -17,16 +17,18 @@ namespace weir::http {
 std::optional<std::string> percent_decode(std::string_view text, bool plus = false);
 std::string percent_encode(std::string_view text);  // all but unreserved characters
 
-// name=value pairs of a query or a form body, in their order; broken pairs are left out. At most 256 are read.
+// name=value pairs of a query or a form body, in their order; broken pairs are left out, which broken() tells. At most 256 are read.
 class Query {
  public:
   static Query parse(std::string_view text);
   std::optional<std::string_view> get(std::string_view name) const;  // the first
   bool has(std::string_view name) const { return get(name).has_value(); }
   const std::vector<std::pair<std::string, std::string>>& pairs() const { return pairs_; }
+  bool broken() const { return broken_; }
 
  private:
   std::vector<std::pair<std::string, std::string>> pairs_;
+  bool broken_ = false;
 };
 
 struct Target {

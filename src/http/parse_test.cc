@@ -15,6 +15,8 @@ TEST(Parse, PercentDecode) {
 
 TEST(Parse, QueryTakesTheFirstAndPassesOverWhatIsBroken) {
   const Query query = Query::parse("q=%E6%96%B0+a&limit=5&limit=6&bad=%zz&=x&flag");
+  EXPECT_TRUE(query.broken());
+  EXPECT_FALSE(Query::parse("q=%E6%96%B0+a&flag&=x&&").broken());
   EXPECT_EQ(query.get("q"), "新 a");
   EXPECT_EQ(query.get("limit"), "5");
   EXPECT_EQ(query.get("flag"), "");
@@ -74,7 +76,7 @@ TEST(Parse, ItemsSayWhereTheyAreBroken) {
   EXPECT_EQ(items_from_body(R"([{"id":"1"},{"id":"2","title":5}])").error().where, "item 2, title");
   EXPECT_EQ(items_from_body("{\"id\":\"1\"}\n{\"id\":").error().where.substr(0, 6), "line 2");
   EXPECT_EQ(items_from_body("{\"id\":\"1\"}\n[1]").error().where, "line 2");
-  for (const auto* bad : {"", "  ", "5", "\"x\"", "{", "[{]", "null"}) EXPECT_EQ(items_from_body(bad).error().code, Code::malformed) << bad;
+  for (const auto* bad : {"", "  ", "5", "\"x\"", "{", "[{]", "null", "{\"items\":5}"}) EXPECT_EQ(items_from_body(bad).error().code, Code::malformed) << bad;
   EXPECT_EQ(items_from_body("[{},{},{}]", 2).error().code, Code::too_large);
   EXPECT_EQ(items_from_body("{}\n{}\n{}", 2).error().code, Code::too_large);
   EXPECT_EQ(items_from_body(std::string(100'000, '[')).error().code, Code::too_deep);

@@ -204,6 +204,7 @@ std::variant<Call, Response> Router::admit(const Request& head) const {
   if (!safe(method) && (by_cookie || (call.route->access == Access::open && from_a_browser)) && !from_own_page(call))
     return refuse(403, "forbidden", "a signed-in browser may change things from Weir's own pages only: Sec-Fetch-Site or Origin must say so; programs send a token");
   call.query = Query::parse(target->query);
+  if (call.query.broken()) return refuse(400, "invalid", "the query is not UTF-8 in percent-encoding");
   return call;
 }
 

@@ -65,6 +65,8 @@ Result<Response> edit_source(Call& call) {
   else if (const auto count = find_int(body, "keep_days")) {
     if (*count < 0 || *count > 100'000) return fail(Code::invalid, "a number of days from 0 to 100000 is expected", "keep_days");
     edit.keep_days = static_cast<std::int32_t>(*count);
+  } else if (days) {
+    return fail(Code::invalid, "a number of days, or null, is expected", "keep_days");
   }
   for (const std::string_view key : {"title", "folder", "url"})
     if (const json::value* value = find(body, key); value && !value->is_string()) return fail(Code::invalid, "a string is expected", std::string(key));
