@@ -150,12 +150,17 @@ Output<T> forward_of(const Settings& settings, const Parameters<T>&, const Input
   Output<T> output{.out = Array<T>(s.out_rows, s.out_columns), .weights = {}, .log_sum_exp = std::vector<T>(s.heads * s.queries), .temperature = {}};
   if (want.weights) output.weights = Array<T>(s.heads * s.queries, s.keys);
   const Problem<T> p(settings, input, s);
+  if constexpr (std::is_same_v<T, float>)
+    if (settings.normaliser == Normaliser::softmax) {
+      tiled_forward(p, output, want, executor);
+      return output;
+    }
   plain_forward(p, output, want, executor);
   return output;
 }
 
 template <class T>
-Gradients<T> backward_of(const Settings& settings, const Parameters<T>&, const Input<T>& input, const Sizes& s, const Output<T>&, View<const T> d_out,
+Gradients<T> backward_of(const Settings& settings, const Parameters<T>&, const Input<T>& input, const Sizes& s, const Output<T>& output, View<const T> d_out,
                          const Executor& executor) {
   Gradients<T> g;
   g.q = Array<T>(input.q.rows, input.q.columns);
@@ -163,7 +168,13 @@ Gradients<T> backward_of(const Settings& settings, const Parameters<T>&, const I
   g.v = Array<T>(input.v.rows, input.v.columns);
   if (input.bias.data != nullptr) g.bias = Array<T>(input.bias.rows, input.bias.columns);
   const Problem<T> p(settings, input, s);
-  plain_backward(p, d_out, g, executor);
+  bool tiled = false;
+  if constexpr (std::is_same_v<T, float>)
+    if (settings.normaliser == Normaliser::softmax) {
+      tiled_backward(p, output, d_out, g, executor);
+      tiled = true;
+    }
+  if (!tiled) plain_backward(p, d_out, g, executor);
   if (settings.position == Position::rope) {
     rope<T>(g.q, s.heads, Turn::back);
     rope<T>(g.k, s.kv_heads, Turn::back);

@@ -1,4 +1,4 @@
-// The kernels of one CPU row: a table of functions, the same for every row. For math's own functions and for encode; others use math/math.h.
+// The kernels of one CPU row: a table of functions, the same for every row. For math's own functions, attention and encode; others use math/math.h.
 //
 // All are written once, over 16 lanes of f32 (rows/kernels.inl), and compiled once a row. Sums have one order: 16 partial sums, then a fixed tree; a
 // product is one chain of fused multiply-adds over ascending k. So f32 and int8 kernels give the same bits on every row; the exceptions are named *_fast.
@@ -71,6 +71,9 @@ struct Kernels {
   void (*add)(float* x, const float* y, std::size_t n);                       // x += y
   void (*add_q4)(float* x, const std::byte* blocks, std::size_t n);           // x += Q4_0 blocks of 32: fp16 d, 16 bytes, (q - 8) · d
   void (*softmax)(float* x, std::size_t n);
+  // One row's step of an online softmax (Milakov & Gimelshein 2018, arXiv:1805.02867): m = max(top, the greatest x), out = e^(x − m), *sum = Σ out; returns
+  // m. out is written in whole 16s (zeros beyond n), each `stride` floats after the last: 16, where it may be x, or Activations' step. −inf gives 0.
+  float (*softmax_step)(const float* x, std::size_t n, float top, float* out, std::size_t stride, float* sum);
   void (*exp)(float* x, std::size_t n);
   void (*gelu)(float* x, std::size_t n);
   float (*dot)(const float* a, const float* b, std::size_t n);

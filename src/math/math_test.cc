@@ -129,6 +129,43 @@ TEST_P(OfRow, Softmax) {
   row->softmax(bad, 0);
 }
 
+TEST_P(OfRow, SoftmaxInSteps) {
+  for (std::size_t n = 1; n <= 70; ++n)
+    for (const std::size_t stride : {16, 40}) {
+      const std::vector<float> x = random_floats(n, 20, static_cast<unsigned>(n));
+      const std::size_t first = n / 3, steps[] = {first, n - first};
+      float top = -inf, sum = 0;
+      std::vector<float> all;
+      for (std::size_t s = 0, at = 0; s < 2; at += steps[s++]) {
+        std::vector<float> out((steps[s] + 15) / 16 * stride, 7);
+        float part = 0;
+        const float before = top;
+        top = row->softmax_step(x.data() + at, steps[s], top, out.data(), stride, &part);
+        const float shrink = before == -inf ? 0 : std::exp(before - top);
+        for (float& v : all) v *= shrink;
+        sum = sum * shrink + part;
+        for (std::size_t i = 0; i < (steps[s] + 15) / 16 * 16; ++i) {
+          const float v = out[i / 16 * stride + i % 16];
+          if (i < steps[s]) all.push_back(v);
+          else EXPECT_EQ(v, 0.0F);
+        }
+        const bool written_between = stride > 16 && !out.empty() && out[16] != 7;
+        EXPECT_FALSE(written_between);
+      }
+      EXPECT_EQ(top, *std::ranges::max_element(x));
+      std::vector<float> judge = x;
+      row->softmax(judge.data(), n);
+      for (std::size_t i = 0; i < n; ++i) EXPECT_NEAR(all[i] / sum, judge[i], 4e-7);
+    }
+  float hidden[16] = {-inf, -inf}, sum = 3;
+  EXPECT_EQ(row->softmax_step(hidden, 2, -inf, hidden, 16, &sum), -inf);
+  EXPECT_EQ(sum, 0.0F);
+  EXPECT_EQ(hidden[0], 0.0F);
+  float bad[16] = {1, nan, 2};
+  row->softmax_step(bad, 3, -inf, bad, 16, &sum);
+  EXPECT_TRUE(std::isnan(bad[1]) && std::isnan(sum));
+}
+
 TEST_P(OfRow, DotAndAdd) {
   for (std::size_t n = 0; n <= 70; ++n)
     for (const std::size_t shift : {0, 1, 5}) {

@@ -93,6 +93,15 @@ Packed Packed::rows(View<const float> w, Format format) {
 }
 
 Packed Packed::columns(View<const float> w, Format format) {
+  if (format == Format::f32) {  // 16 outputs of an input lie side by side, as they do in w
+    Packed p;
+    p.allocate(w.columns, w.rows, format);
+    for (std::size_t k = 0; k < w.rows; ++k)
+      for (std::size_t o = 0; o < w.columns; o += 16)
+        std::memcpy(p.bytes_.get() + o / panel_outputs * p.steps_ * 2048 + k / 16 * 2048 + o % panel_outputs / 16 * 1024 + k % 16 * 64, &w(k, o),
+                    std::min<std::size_t>(16, w.columns - o) * 4);
+    return p;
+  }
   std::vector<float> column(w.rows);
   return from(w.columns, w.rows, format, [&](std::size_t o) {
     for (std::size_t k = 0; k < w.rows; ++k) column[k] = w(k, o);

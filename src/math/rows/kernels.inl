@@ -162,6 +162,27 @@ void softmax_all(float* x, size_t n) {
   }
 }
 
+// One row's part of an online softmax: out = e^(x − m) in whole 16s (zeros beyond n), each 16 `stride` floats after the last. Returns m.
+float softmax_step_all(const float* x, size_t n, float top, float* out, size_t stride, float* sum) {
+  constexpr float lowest = -__builtin_inff();
+  const size_t whole = n / 16 * 16;
+  F most = Lanes::set(top);
+  for (size_t i = 0; i < whole; i += 16) most = Lanes::max(most, Lanes::load(x + i));
+  if (whole < n) most = Lanes::max(most, Lanes::load(x + whole, n - whole, lowest));
+  const float max = Lanes::greatest(most);
+  const F base = Lanes::set(max == lowest ? 0.0F : max);
+  F total = Lanes::zero();
+  for (size_t i = 0; i < n; i += 16, out += stride) {
+    const F v = Lanes::sub(i < whole ? Lanes::load(x + i) : Lanes::load(x + i, n - i, lowest), base);
+    const F e = Lanes::below(v, Lanes::set(-87.0F), Lanes::zero(), exp_lanes(Lanes::max(v, Lanes::set(-87.0F))));
+    const F kept = Lanes::unordered(v, v, e);
+    total = Lanes::add(total, kept);
+    Lanes::store(out, kept);
+  }
+  *sum = Lanes::sum(total);
+  return max;
+}
+
 // ---------------------------------------------------------------------------------------------------------------- activations
 
 // Writes 16 values of row `row` from input `k` on.
