@@ -26,9 +26,9 @@ int status_of(Code code) {
     case Code::exists: return 409;
     case Code::too_large: return 413;
     case Code::not_a_feed: case Code::refused: case Code::crashed: return 422;
-    case Code::unavailable: return 503;
+    case Code::unavailable: case Code::io: return 503;  // io: the disk; when it has room again, so do we
     case Code::timeout: return 504;
-    case Code::corrupt: case Code::io: case Code::internal: return 500;
+    case Code::corrupt: case Code::internal: return 500;
   }
   return 500;
 }
