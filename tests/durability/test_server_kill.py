@@ -77,9 +77,15 @@ class ServerKill(unittest.TestCase):
                 load = server_load.Load(server, ledger, ids, chance.random())
                 time.sleep(chance.uniform(0.05, 0.5))
                 self.assertIsNone(server.process.poll(), f'seed {seed}, kill {kills}: the server ended by itself: {"".join(server.errors)[-2000:]}')
+                if gently := chance.random() < 0.1:   # told to stop, in the middle of it all; at times killed while it does
+                    server.process.send_signal(signal.SIGTERM)
+                    if chance.random() < 0.5:
+                        self.assertEqual(server.process.wait(12), 0, f'seed {seed}, kill {kills}')
+                    else:
+                        time.sleep(chance.uniform(0, 0.05))
                 server.kill()
                 load.end()
-                kills += 1
+                kills += not gently
                 if chance.random() < 0.15:   # and in the middle of its start
                     self.kill_while_starting(data, chance.uniform(0, 0.03))
                     kills += 1
