@@ -30,7 +30,7 @@ class LineReader {
   int fd_ = -1;
   std::string buffer_;
   std::size_t at_ = 0, number_ = 0;
-  bool ended_ = false, trouble_ = false;
+  bool trouble_ = false;
 };
 
 // The next line that is an item; bad ones are reported.
