@@ -92,7 +92,8 @@ int bench_parse(const BenchArguments& arguments, bool as_json) {
 // Texts of equal length through the encoder: tokens a second, wall time, all threads.
 int bench_encode(const BenchArguments& arguments, bool as_json) {
   Encoder::Options options{.precision = {}, .cache = 0};
-  if (!arguments.precision.empty() && !(options.precision = parse_precision(arguments.precision)))
+  if (!arguments.precision.empty()) options.precision = parse_precision(arguments.precision);
+  if (!arguments.precision.empty() && !options.precision)
     return print_error({Code::invalid, "no such precision: " + arguments.precision, "--precision", "f32, bf16, int8 or int8-portable"}, as_json);
   const auto encoder = Encoder::load(arguments.model, options);
   if (!encoder) return print_error(encoder.error(), as_json);

@@ -52,7 +52,7 @@ Result<std::vector<std::string>> texts_of(const std::vector<Item>& items, const 
   if (!child) child = TRY(sandbox());
   const std::vector<std::string> texts = TRY(texts_in(*child, html));
   for (std::size_t i = 0; i < of.size(); ++i) {
-    Item item{.title = items[of[i]].title, .content_text = texts[i]};
+    const Item item{.title = items[of[i]].title, .content_text = texts[i]};
     out[of[i]] = plain_text(item);
   }
   return out;

@@ -37,7 +37,7 @@ Result<std::string> password_from(const std::string& file) {
   }
   if (::isatty(0) == 0) return fail(Code::invalid, "no password given", "", "name a file: --password-file FILE");
   const char* first = ::getpass("New password: ");  // NOLINT(concurrency-mt-unsafe): one thread
-  const std::string password = first ? first : "";
+  std::string password = first ? first : "";
   const char* second = ::getpass("Once more: ");    // NOLINT(concurrency-mt-unsafe)
   if (!second || password != second) return fail(Code::invalid, "the two are not the same");
   return password;

@@ -22,7 +22,7 @@
 using namespace weir;
 using namespace weir::cli;
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape): naming options throws for our own mistakes only
   if (argc == 2 && std::string_view(argv[1]) == zygote_command) Sandbox::become_zygote_anew(parser_sandbox());  // started by a server whose parsers were killed
 
   CLI::App app{"Weir reads feeds for you: it takes everything in, works out what deserves your attention, and says why."};
@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
 
   std::function<int()> chosen;
   const auto command = [&](const char* name, const char* what) { return app.add_subcommand(name, what); };
-  const auto runs = [&](CLI::App* sub, auto function) { sub->callback([&chosen, function] { chosen = function; }); };
+  const auto runs = [&](CLI::App* sub, const auto& function) { sub->callback([&chosen, function] { chosen = function; }); };
 
   ServeArguments serving;
   CLI::App* sub = command("serve", "Start the server: prints `listening on http://ADDR:PORT` when it answers");
@@ -241,7 +241,8 @@ int main(int argc, char** argv) {
   sub->add_option("--model", model_given, "The encoder for items without a vector (default: e5-small)")->type_name("NAME");
   sub->add_option("files", ranking.files, "JSON lines; stdin when absent")->type_name("FILE");
   runs(sub, [&] {
-    if (!now.empty() && !(ranking.now = parse_rfc3339(now))) return print_error({Code::invalid, "must be an RFC 3339 time such as 2026-11-24T08:00:00Z", "--now", ""}, options.json);
+    if (!now.empty()) ranking.now = parse_rfc3339(now);
+    if (!now.empty() && !ranking.now) return print_error({Code::invalid, "must be an RFC 3339 time such as 2026-11-24T08:00:00Z", "--now", ""}, options.json);
     ranking.model = model_given.empty() ? options.model_name : model_given;
     ranking.with_model = options.model;
     return rank(ranking, options.json);

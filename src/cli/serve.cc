@@ -70,9 +70,9 @@ int serve(const Options& options, const ServeArguments& arguments) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   // Each thread's own arena, and large answers kept for reuse, would hold what one burst needed.
-  ::mallopt(M_ARENA_MAX, 2);
-  ::mallopt(M_MMAP_THRESHOLD, 65536);
-  ::mallopt(M_TRIM_THRESHOLD, 131072);
+  ::mallopt(M_ARENA_MAX, 2);            // NOLINT(concurrency-mt-unsafe): before any thread
+  ::mallopt(M_MMAP_THRESHOLD, 65536);   // NOLINT(concurrency-mt-unsafe)
+  ::mallopt(M_TRIM_THRESHOLD, 131072);  // NOLINT(concurrency-mt-unsafe)
   set_log_json(arguments.log_json);
 
   auto engine = Engine::open({.data = options.data, .model = options.model, .model_name = options.model_name, .allow_net = options.allow_net, .program = "/proc/self/exe"});
@@ -87,7 +87,7 @@ int serve(const Options& options, const ServeArguments& arguments) {
   if (const Status started = (*engine)->start(); !started) return print_error(started.error(), options.json);
 
   const char* web = std::getenv("WEIR_WEB_DIR");  // NOLINT(concurrency-mt-unsafe): before any thread that could set it
-  http::Router router(**engine, accounts, {.trusted_proxies = arguments.trusted_proxies, .assets = web ? web : ""});
+  const http::Router router(**engine, accounts, {.trusted_proxies = arguments.trusted_proxies, .assets = web ? web : ""});
   auto server = http::Server::start(router, {.listen = arguments.listen, .socket = options.data / "weir.sock"});
   if (!server) {
     (*engine)->stop();

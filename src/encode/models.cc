@@ -44,14 +44,15 @@ const KnownModel* known_model(std::string_view name) {
 }
 
 std::filesystem::path models_folder() {
-  if (const char* folder = std::getenv("WEIR_MODELS"); folder != nullptr && *folder != '\0') return folder;
-  const char* home = std::getenv("HOME");
+  const char* folder = std::getenv("WEIR_MODELS");  // NOLINT(concurrency-mt-unsafe): nobody sets the environment after main() has begun
+  if (folder != nullptr && *folder != '\0') return folder;
+  const char* home = std::getenv("HOME");  // NOLINT(concurrency-mt-unsafe)
   return std::filesystem::path(home == nullptr ? "." : home) / ".cache/weir/models";
 }
 
 Result<std::filesystem::path> find_model(std::string_view name_or_folder) {
   const bool is_path = name_or_folder.find('/') != std::string_view::npos || name_or_folder == "." || name_or_folder == "..";
-  const std::filesystem::path folder = is_path ? std::filesystem::path(name_or_folder) : models_folder() / name_or_folder;
+  std::filesystem::path folder = is_path ? std::filesystem::path(name_or_folder) : models_folder() / name_or_folder;
   std::error_code error;
   if (!name_or_folder.empty() && std::filesystem::is_directory(folder, error)) return folder;
   if (is_path) return fail(Code::not_found, "there is no such folder", folder.string());

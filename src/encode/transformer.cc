@@ -264,7 +264,7 @@ void Transformer::heads(const Layer& layer, const Batch& batch, Workspace& w, co
   const std::size_t head = head_size(shape_), hidden = shape_.hidden, tokens = batch.ids.size();
   const auto attention = options_.portable || options_.format == Format::f32 ? options_.kernels->attention : options_.kernels->attention_fast;
   executor.each(shape_.heads, [&](std::size_t h, std::size_t worker) {
-    Workspace::Worker& mine = w.workers[worker];
+    const Workspace::Worker& mine = w.workers[worker];
     float* qkv = mine.head.get();
     for (std::size_t part = 0; part < 3; ++part)
       options_.kernels->product({.a = w.rows.view(), .rows = tokens, .w = &layer.qkv, .panel = (part * hidden + h * head) / panel, .panels = head / panel,
@@ -316,7 +316,7 @@ void Transformer::rows(std::size_t index, std::size_t tokens, Workspace& w, cons
   const math::Kernels& k = *options_.kernels;
   const Activations& to = w.rows.view();
   executor.each((tokens + block - 1) / block, [&](std::size_t i, std::size_t worker) {
-    Workspace::Worker& mine = w.workers[worker];
+    const Workspace::Worker& mine = w.workers[worker];
     const std::size_t first = i * block, n = std::min(block, tokens - first);
     const View<float> x(w.x.get() + first * hidden, n, hidden);
     k.quantise(View<const float>(w.y.get() + first * hidden, n, hidden), nullptr, to, first);
