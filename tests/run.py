@@ -3,8 +3,12 @@
 
 What is a test: every gtest program of the two builds, every fuzz target's replay of its corpus, tests/*/test_*.py (unittest), **/*.test.mjs and *.test.js
 (node's own runner), and the lints. A program prints one line when it ends; what it printed itself is shown when it failed. A skip shows its reason.
+
+--all (as WEIR_LONG=1) runs these at their full length, and more: the unit tests built by clang, those of engine, store and http and the server's own tests
+under ThreadSanitizer, a minute of libFuzzer a target (WEIR_FUZZ_SECONDS; an input that crashes stays in build-fuzz/found/), clang-tidy, and scripts/test on
+a bare Debian.
 """
-import json, os, pathlib, re, shutil, subprocess, sys, tempfile, time
+import functools, json, os, pathlib, re, shutil, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -23,8 +27,9 @@ class Outcome:
 
 
 def run(command, limit, **more):
+    limit *= 4 if ENV.get('WEIR_LONG') else 1
     try:
-        done = subprocess.run(command, cwd=ROOT, env=dict(ENV, **more), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        done = subprocess.run(command, cwd=ROOT, env={k: v for k, v in dict(ENV, **more).items() if v is not None}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, errors='replace', timeout=limit)
         return done.returncode, done.stdout
     except subprocess.TimeoutExpired as late:
@@ -32,10 +37,10 @@ def run(command, limit, **more):
         return 124, f'{out}\nstopped after {limit} s'
 
 
-def gtest(program, limit=2400):
+def gtest(program, limit=2400, **env):
     out = Outcome()
     with tempfile.NamedTemporaryFile(suffix='.json') as report:
-        code, out.text = run([program, f'--gtest_output=json:{report.name}', '--gtest_brief=1'], limit)
+        code, out.text = run([program, f'--gtest_output=json:{report.name}', '--gtest_brief=1'], limit, **env)
         try:
             suites = json.loads(pathlib.Path(report.name).read_text() or '{}').get('testsuites', [])
         except ValueError:
@@ -55,10 +60,10 @@ def gtest(program, limit=2400):
     return out
 
 
-def unittest_file(file, limit=1500):
+def unittest_file(file, limit=1500, **env):
     out = Outcome()
     with tempfile.NamedTemporaryFile(suffix='.json') as report:
-        code, out.text = run([sys.executable, ROOT / 'tests/unittest_json.py', file, report.name], limit)
+        code, out.text = run([sys.executable, ROOT / 'tests/unittest_json.py', file, report.name], limit, **env)
         try:
             data = json.loads(pathlib.Path(report.name).read_text() or '{}')
         except ValueError:
@@ -90,20 +95,55 @@ def node_test(file, limit=900):
 def command(words, limit=600):
     out = Outcome()
     code, out.text = run(words, limit)
-    if code == 0:
+    if code == 77:                               # what a script that cannot run here ends with; its last line says why
+        out.skips = [(pathlib.Path(words[0]).name, (out.text.strip().splitlines() or [''])[-1])]
+    elif code == 0:
         out.passed = 1
     else:
         out.failed = 1
     return out
 
 
+def thread_sanitized(test, argument):
+    """A test under ThreadSanitizer: what it reports fails, also that of a server which the test only talks to."""
+    with tempfile.TemporaryDirectory(prefix='weir-tsan.') as folder:
+        out = test(argument, WEIR_BIN=str(ROOT / 'build-tsan/weir'), WEIR_BUILD=str(ROOT / 'build-tsan'), WEIR_LONG=None,
+                   TSAN_OPTIONS=f'halt_on_error=0:exitcode=66:log_path={folder}/report')
+        for report in sorted(pathlib.Path(folder).iterdir()):
+            out.failed += 1
+            out.text += report.read_text(errors='replace')[:8000]
+    return out
+
+
+def fuzz(program):
+    """libFuzzer from our corpus on, for a while; what it finds new is not kept, what crashes is."""
+    name, seconds = program.name.removeprefix('weir_').removesuffix('_fuzz'), int(os.environ.get('WEIR_FUZZ_SECONDS') or 60)
+    found = ROOT / 'build-fuzz/found'
+    found.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='weir-fuzz.') as corpus:
+        return command([program, f'-max_total_time={seconds}', '-timeout=20', '-rss_limit_mb=2500', '-max_len=65536', '-print_final_stats=1', f'-artifact_prefix={found}/{name}-',
+                        corpus, ROOT / 'fuzz/corpus' / name], seconds + 120)
+
+
 def executables(folder, pattern):
     return sorted(p for p in (ROOT / folder).rglob(pattern) if p.is_file() and os.access(p, os.X_OK))
 
 
+def long_jobs():
+    """What only --all runs, from the builds that it makes."""
+    sanitized = functools.partial(functools.partial, thread_sanitized)
+    found = [(f'clang {file.name}', gtest, file, False) for file in executables('build-clang', 'weir_*_test')]
+    found += [(f'tsan {file.name}', sanitized(gtest), file, False) for file in executables('build-tsan', 'weir_*_test') if file.name[5:-5] in ('engine', 'store', 'http')]
+    if (ROOT / 'build-tsan/weir').exists():
+        found += [(f'tsan {file.relative_to(ROOT)}', sanitized(unittest_file), file, False) for file in sorted((ROOT / 'tests/http').glob('test_*.py'))]
+    found += [(f'fuzz {file.name}', fuzz, file, False) for file in executables('build-fuzz/fuzz', '*_fuzz')]
+    return found + [('scripts/check-tidy', lambda _: command([ROOT / 'scripts/check-tidy'], 3600), None, False),
+                    ('scripts/test-bare', lambda _: command([ROOT / 'scripts/test-bare'], 2 * 3600), None, True)]
+
+
 def jobs():
     """(name, function, argument, exclusive): long ones first, so that two workers end together."""
-    found = []
+    found = long_jobs() if ENV.get('WEIR_LONG') else []
     for file in sorted((ROOT / 'tests').glob('*/test_*.py')):
         found.append((file.relative_to(ROOT).as_posix(), unittest_file, file, 'perf' in file.name))
     for file in sorted((ROOT / 'tests').glob('*/*.test.mjs')) + sorted((ROOT / 'src/ui').glob('**/*.test.*js')):
@@ -123,10 +163,9 @@ def jobs():
 
 
 def main(arguments):
-    everything = '--all' in arguments
-    words = [a for a in arguments if not a.startswith('-')]
-    if everything:
+    if '--all' in arguments:
         ENV['WEIR_LONG'] = '1'
+    words = [a for a in arguments if not a.startswith('-')]
     todo = [job for job in jobs() if not words or any(word in job[0] for word in words)]
     total, began, skips, broken = Outcome(), time.monotonic(), [], []
 
