@@ -14,10 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get('WEIR_CACHE') or pathlib.Path.home() / '.cache' / 'weir')
 NODE = str(CACHE / 'deps/node/bin/node') if (CACHE / 'deps/node/bin/node').exists() else shutil.which('node')
+# A home and a temporary folder of the run's own, which go when it ends: what a browser or a test leaves behind is in them.
+HOME = tempfile.TemporaryDirectory(prefix='weir-run.', ignore_cleanup_errors=True)
 # Sandbox limits and vector kernels mean something only without a sanitizer: these run from the release build too.
 RELEASE_TOO = ('ingest', 'math', 'encode', 'attention')
 ENV = dict(os.environ, WEIR_BIN=str(ROOT / 'build/weir'), WEIR_BUILD=str(ROOT / 'build'), WEIR_ROOT=str(ROOT), PYTHONPATH=str(ROOT / 'tests'), NO_COLOR='1',
-           ASAN_OPTIONS='detect_stack_use_after_return=0:allocator_may_return_null=1', UBSAN_OPTIONS='print_stacktrace=1', NODE_PATH=str(CACHE / 'deps/node_modules'))
+           ASAN_OPTIONS='detect_stack_use_after_return=0:allocator_may_return_null=1', UBSAN_OPTIONS='print_stacktrace=1', NODE_PATH=str(CACHE / 'deps/node_modules'),
+           HOME=HOME.name, TMPDIR=HOME.name, WEIR_CACHE=str(CACHE), WEIR_MODELS=os.environ.get('WEIR_MODELS') or str(CACHE / 'models'),
+           CCACHE_DIR=os.environ.get('CCACHE_DIR') or str(CACHE / 'ccache'), PYTHONDONTWRITEBYTECODE='1')
+for name in ('XDG_DATA_HOME', 'XDG_CONFIG_HOME', 'XDG_CACHE_HOME'):
+    ENV.pop(name, None)
 COLOUR = sys.stdout.isatty() and 'NO_COLOR' not in os.environ
 
 
@@ -92,9 +98,9 @@ def node_test(file, limit=900):
     return out
 
 
-def command(words, limit=600):
+def command(words, limit=600, **env):
     out = Outcome()
-    code, out.text = run(words, limit)
+    code, out.text = run(words, limit, **env)
     if code == 77:                               # what a script that cannot run here ends with; its last line says why
         out.skips = [(pathlib.Path(words[0]).name, (out.text.strip().splitlines() or [''])[-1])]
     elif code == 0:
@@ -138,7 +144,7 @@ def long_jobs():
         found += [(f'tsan {file.relative_to(ROOT)}', sanitized(unittest_file), file, False) for file in sorted((ROOT / 'tests/http').glob('test_*.py'))]
     found += [(f'fuzz {file.name}', fuzz, file, False) for file in executables('build-fuzz/fuzz', '*_fuzz')]
     return found + [('scripts/check-tidy', lambda _: command([ROOT / 'scripts/check-tidy'], 3600), None, False),
-                    ('scripts/test-bare', lambda _: command([ROOT / 'scripts/test-bare'], 2 * 3600), None, True)]
+                    ('scripts/test-bare', lambda _: command([ROOT / 'scripts/test-bare'], 2 * 3600, HOME=str(pathlib.Path.home())), None, True)]
 
 
 def jobs():

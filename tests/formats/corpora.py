@@ -1,5 +1,5 @@
 """What the corpus tests share: unpacking a set of public test data, and running `weir parse` over many files."""
-import json, os, pathlib, subprocess, tempfile, unittest
+import json, os, pathlib, subprocess, unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / 'shared' / 'data'
@@ -12,8 +12,9 @@ def unpack(name):
     """The folder of a data set; skips the test where the sets are not."""
     if not (SHARED / f'{name}.tar.zst').exists():
         raise unittest.SkipTest(f'no ../shared/data/{name}')
-    to = pathlib.Path(tempfile.gettempdir()) / 'weir-data'
+    to = pathlib.Path(os.environ.get('WEIR_CACHE') or pathlib.Path.home() / '.cache/weir') / 'test-data'
     if not (to / name).exists():
+        to.mkdir(parents=True, exist_ok=True)
         subprocess.run([SHARED / 'unpack', name, '--to', to], check=True)
     return to / name
 

@@ -50,8 +50,10 @@ class Package(unittest.TestCase):
 
     def test_runs_with_its_configuration(self):
         env = {'PATH': '/usr/bin:/bin', 'HOME': str(self.folder), 'WEIR_CONFIG': str(self.root / 'etc/weir/weir.toml')}
-        run(self.root / 'usr/bin/weir', '--data', self.folder / 'data', '--no-model', 'import', ROOT / 'packaging/starter.opml', env=env)
-        self.assertIn('http', run(self.root / 'usr/bin/weir', '--data', self.folder / 'data', '--no-model', '--json', 'sources', env=env))
+        weir = [self.root / 'usr/bin/weir', '--data', self.folder / 'data', '--no-model']
+        run(*weir, 'user', 'add', 'me', env=env)
+        run(*weir, 'import', ROOT / 'packaging/starter.opml', env=env)
+        self.assertIn('http', run(*weir, '--json', 'sources', env=env))
         run('bash', '-n', self.root / 'usr/share/bash-completion/completions/weir')
 
     def test_licences_name_everything(self):
