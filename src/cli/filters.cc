@@ -88,7 +88,7 @@ int parse(const ParseArguments& arguments, bool as_json) {
     json::object inner{{"code", to_string(error.code)}, {"message", error.message}};
     if (!error.where.empty() && error.where != file) inner["where"] = error.where;
     print_json(json::object{{"_weir", {{"file", file}, {"error", std::move(inner)}}}});
-    fmt::print(stderr, "weir: {}: {}\n", plain(file), plain(error.message));
+    print_error({error.code == Code::invalid ? Code::malformed : error.code, error.message, file, ""}, as_json);
   }
   return status;
 }
@@ -99,7 +99,7 @@ int encode(const EncodeArguments& arguments, bool as_json) {
   else return print_error(started.error(), as_json);
   const auto encoder = load(arguments.model, arguments.precision);
   if (!encoder) return print_error(encoder.error(), as_json);
-  LineReader lines(arguments.files);
+  LineReader lines(arguments.files, as_json);
   ThreadPool pool(thread_count());
   std::vector<Item> items;
   std::vector<std::string> places;
@@ -264,14 +264,14 @@ int rank(const RankArguments& arguments, bool as_json) {
   if (!started) return print_error(started.error(), as_json);
   std::unique_ptr<Sandbox> child = std::move(*started);
   std::vector<Item> items;
-  LineReader lines(arguments.files);
+  LineReader lines(arguments.files, as_json);
   while (auto line = next_item(lines)) items.push_back(std::move(line->item));
   std::unordered_map<std::string, const Item*> known;
   for (const Item& item : items) known[item.id] = &item;
 
   std::vector<GivenSignal> signals;
   if (!arguments.signals.empty()) {
-    LineReader given({arguments.signals});
+    LineReader given({arguments.signals}, as_json);
     while (auto line = given.next()) {
       auto value = parse_json(line->text);
       auto signal = value ? signal_from_json(*value, known) : Result<GivenSignal>(std::unexpected(value.error()));
@@ -322,9 +322,9 @@ int rank(const RankArguments& arguments, bool as_json) {
   return lines.trouble() ? failed : done;
 }
 
-int guard_scan(const GuardArguments& arguments, bool) {
+int guard_scan(const GuardArguments& arguments, bool as_json) {
   const guard::Guard guard;
-  LineReader lines(arguments.files);
+  LineReader lines(arguments.files, as_json);
   while (auto line = lines.next()) {
     // An item, any other JSON object, or plain text: each gets its findings.
     auto value = parse_json(line->text);

@@ -45,7 +45,7 @@ Result<std::string> password_from(const std::string& file) {
 
 int finished(const Result<json::value>& answer, const Options& options) {
   if (!answer) return print_error(answer.error(), options.json);
-  if (options.json && !answer->is_null()) print_json(*answer);
+  if (options.json) print_json(answer->is_null() ? json::value(json::object{{"done", true}}) : *answer);
   return done;
 }
 
@@ -140,7 +140,7 @@ int user(const Options& options, const UserArguments& arguments) {
         if (!password) return print_error(password.error(), options.json);
         if (const Status set = client->accounts()->set_password(made->id, *password); !set) return print_error(set.error(), options.json);
       }
-      return done;
+      return finished(json::value{{"id", made->id.value}, {"name", made->name}}, options);
     }
     json::object body{{"name", arguments.name}};
     if (!arguments.file.empty()) {
@@ -220,7 +220,8 @@ int model(const Options& options, const ModelArguments& arguments) {
   if (arguments.action == "fetch") {
     const Status fetched = fetch_model(arguments.name, arguments.from);
     if (!fetched) return print_error(fetched.error(), options.json);
-    fmt::print(stderr, "{} is here, its hash is right\n", arguments.name);
+    if (options.json) print_json(json::object{{"name", arguments.name}, {"here", true}});
+    else fmt::print(stderr, "{} is here, its hash is right\n", arguments.name);
     return done;
   }
   const auto folder = find_model(arguments.name);
@@ -232,7 +233,8 @@ int model(const Options& options, const ModelArguments& arguments) {
   const std::string chosen = known_model(arguments.name) ? arguments.name : std::filesystem::absolute(arguments.name).string();
   const Status written = write_file(options.data / "model", chosen + "\n");
   if (!written) return print_error(written.error(), options.json);
-  fmt::print(stderr, "{} is used from the next start on; everything is encoded again then, the newest first\n", chosen);
+  if (options.json) print_json(json::object{{"name", chosen}, {"used", true}});
+  else fmt::print(stderr, "{} is used from the next start on; everything is encoded again then, the newest first\n", chosen);
   return done;
 }
 
@@ -241,14 +243,16 @@ int backup(const Options& options, const std::string& file) {
   if (!client) return print_error(client.error(), options.json);
   const auto written = client->ask("POST", "/api/backup", json::object{{"file", std::filesystem::absolute(file).string()}});
   if (!written) return print_error(written.error(), options.json);
-  fmt::print(stderr, "{}: written and checked; weir restore brings it back\n", plain(file));
+  if (options.json) print_json(*written);
+  else fmt::print(stderr, "{}: written and checked; weir restore brings it back\n", plain(file));
   return done;
 }
 
 int restore(const Options& options, const std::string& file) {
   const Status restored = store::Store::restore(file, options.data);
   if (!restored) return print_error(restored.error(), options.json);
-  fmt::print(stderr, "{}: restored into {}\n", plain(file), options.data.string());
+  if (options.json) print_json(json::object{{"file", file}, {"data", options.data.string()}});
+  else fmt::print(stderr, "{}: restored into {}\n", plain(file), options.data.string());
   return done;
 }
 

@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t longest_line = 64u << 20;
 }
 
-LineReader::LineReader(std::vector<std::string> files) : files_(std::move(files)) {
+LineReader::LineReader(std::vector<std::string> files, bool json_errors) : files_(std::move(files)), json_errors_(json_errors) {
   if (files_.empty()) files_.push_back("-");
 }
 
@@ -26,7 +26,7 @@ LineReader::~LineReader() {
 
 void LineReader::report(const std::string& place, const std::string& what) {
   trouble_ = true;
-  fmt::print(stderr, "weir: {}: {}\n", plain(place), plain(what));
+  print_error({Code::malformed, what, place, ""}, json_errors_);
 }
 
 // More bytes into the buffer; false when everything is read.

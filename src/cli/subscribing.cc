@@ -17,7 +17,13 @@ std::string text_of(const json::object& object, std::string_view key) { return s
 
 bool looks_like_opml(std::string_view bytes) { return bytes.substr(0, 4096).find("<opml") != std::string_view::npos || bytes.substr(0, 4096).find("<OPML") != std::string_view::npos; }
 
-Result<std::string> import_bytes(Client& client, std::string_view bytes, const std::string& name) {
+// What the server said of one name, for programs and for people.
+struct Added {
+  json::object answer;
+  std::string text;
+};
+
+Result<Added> import_bytes(Client& client, std::string_view bytes, const std::string& name) {
   const bool opml = looks_like_opml(bytes);
   const json::value answer =
       TRY(parse_json(TRY(client.call("POST", opml ? "/api/import" : "/api/import?kind=feed&name=" + percent_encoded(name), bytes, opml ? "text/x-opml" : "application/octet-stream"))));
@@ -25,19 +31,19 @@ Result<std::string> import_bytes(Client& client, std::string_view bytes, const s
   if (opml) {
     std::string line = fmt::format("{} sources added, {} known", find_int(report, "added").value_or(0), find_int(report, "known").value_or(0));
     if (const json::array* refused = find_array(report, "refused"); refused && !refused->empty()) line += fmt::format(", {} refused", refused->size());
-    return line;
+    return Added{report, line};
   }
-  return fmt::format("{} items stored, {} known", find_int(report, "stored").value_or(0), find_int(report, "duplicates").value_or(0));
+  return Added{report, fmt::format("{} items stored, {} known", find_int(report, "stored").value_or(0), find_int(report, "duplicates").value_or(0))};
 }
 
-Result<std::string> add_one(Client& client, const std::string& name, const std::string& folder) {
+Result<Added> add_one(Client& client, const std::string& name, const std::string& folder) {
   std::error_code error;
   if (std::filesystem::is_regular_file(name, error) || name == "-") return import_bytes(client, TRY(read_file(name, std::size_t{64} << 20)), std::filesystem::path(name).filename().string());
   json::object body{{"url", name}};
   if (!folder.empty()) body["folder"] = folder;
   const json::value answer = TRY(client.ask("POST", "/api/sources", body));
   const json::object& source = answer.get_object();
-  return fmt::format("{} (source {}, {} items)", text_of(source, "title"), find_int(source, "id").value_or(0), find_int(source, "total").value_or(0));
+  return Added{source, fmt::format("{} (source {}, {} items)", text_of(source, "title"), find_int(source, "id").value_or(0), find_int(source, "total").value_or(0))};
 }
 
 }  // namespace
@@ -65,10 +71,13 @@ bool add_names(Client& client, const std::vector<std::string>& names, const std:
     if (all.size() > 3) bar.show(i, all.size());
     const auto added = add_one(client, all[i], folder);
     if (added) {
-      if (as_json) fmt::print(stderr, "{}\n", json::serialize(json::object{{"added", all[i]}, {"text", *added}}));
-      else fmt::print(stderr, "{}: {}\n", plain(all[i]), plain(*added));
+      json::object line{{"name", all[i]}};
+      line.insert(added->answer.begin(), added->answer.end());
+      if (as_json) print_json(line);
+      else fmt::print(stderr, "{}: {}\n", plain(all[i]), plain(added->text));
     } else if (added.error().code == Code::exists) {
-      fmt::print(stderr, "{}: is there already\n", plain(all[i]));
+      if (as_json) print_json(json::object{{"name", all[i]}, {"known", true}});
+      else fmt::print(stderr, "{}: is there already\n", plain(all[i]));
     } else {
       well = false;
       Error named = added.error();
@@ -91,7 +100,8 @@ int import(const Options& options, const std::vector<std::string>& names, bool s
   if (starter) {
     const auto report = import_bytes(*client, starter_opml(), "starter.opml");
     if (!report) return print_error(report.error(), options.json);
-    fmt::print(stderr, "starter list: {}\n", *report);
+    if (options.json) print_json(report->answer);
+    else fmt::print(stderr, "starter list: {}\n", report->text);
   }
   return add_names(*client, names, "", options.json) ? done : failed;
 }
@@ -106,7 +116,9 @@ int export_opml(const Options& options, const std::string& file) {
     return done;
   }
   const Status written = write_file(file, *opml);
-  return written ? done : print_error(written.error(), options.json);
+  if (!written) return print_error(written.error(), options.json);
+  if (options.json) print_json(json::object{{"file", file}});
+  return done;
 }
 
 int fetch(const Options& options, std::int64_t source) {
@@ -115,7 +127,8 @@ int fetch(const Options& options, std::int64_t source) {
   if (client->remote()) {
     const auto asked = client->ask("POST", source ? fmt::format("/api/sources/{}/refresh", source) : "/api/refresh");
     if (!asked) return print_error(asked.error(), options.json);
-    fmt::print(stderr, "the server fetches now\n");
+    if (options.json) print_json(json::object{{"fetching", true}});
+    else fmt::print(stderr, "the server fetches now\n");
     return done;
   }
   const auto user = client->accounts()->first_user();
@@ -131,6 +144,7 @@ int fetch(const Options& options, std::int64_t source) {
         ++ill;
         fmt::print(stderr, "{}: {}\n", plain(one.title.empty() ? one.source.title : one.title), plain(one.source.error));
       }
+  if (options.json) print_json(json::object{{"fetched", all ? all->size() - ill : 0}, {"failing", ill}});
   return ill ? failed : done;
 }
 
@@ -139,7 +153,9 @@ int sources(const Options& options, const SourceArguments& arguments) {
   if (!client) return print_error(client.error(), options.json);
   if (arguments.action == "remove") {
     const auto gone = client->ask("DELETE", fmt::format("/api/sources/{}", arguments.id));
-    return gone ? done : print_error(gone.error(), options.json);
+    if (!gone) return print_error(gone.error(), options.json);
+    if (options.json) print_json(json::object{{"removed", arguments.id}});
+    return done;
   }
   if (arguments.action == "push") {
     const auto made = client->ask("POST", "/api/sources", json::object{{"push", true}, {"title", arguments.title.value_or("pushed")}});

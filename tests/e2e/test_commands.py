@@ -170,9 +170,43 @@ class Commands(unittest.TestCase):
         script = weir('completion', 'bash')[1]
         done = subprocess.run(['bash', '-n'], input=script, text=True)
         self.assertEqual(done.returncode, 0)
+        asked = lambda *words: subprocess.run(['bash', '-c', 'source /dev/stdin; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _weir; echo "${COMPREPLY[*]}"', 'bash', 'weir', *words],
+                                              input=script, text=True, capture_output=True).stdout.split()
+        self.assertEqual(asked('tok'), ['token'])
+        self.assertEqual(asked('token', 'n'), ['new'])
+        self.assertEqual(asked('token', 'new', '--sc'), ['--scope'])
+        self.assertEqual(asked('--data', '/x', 'sear'), ['search'])
+        self.assertEqual(set(asked('list', '--order', '')), {'newest', 'oldest', 'ranked'})
+        self.assertEqual(set(asked('completion', '')) - {'--help'}, {'bash', 'zsh', 'fish'})
         for command in re.findall(r'^  ([a-z]+) ', weir('--help')[1].split('Subcommands:')[1], re.M):
             self.assertIn('-h', weir(command, '--help')[1], command)
         self.assertIn('Apache License', weir('--licenses')[1])
+
+    def test_every_command_answers_in_json(self):
+        """One JSON document a line on stdout, or an error as JSON on stderr; wrong use too."""
+        with Site() as site, Server(data=self.data):
+            def run(*words, code=0):
+                got, out, err = weir('--json', *words, data=self.data, check=False)
+                self.assertEqual(got, code, (words, out, err))
+                return [json.loads(line) for line in (out if code == 0 else err).splitlines()]
+            self.assertEqual(run('add', f'{site.url}/page')[0]['title'], 'River News & 河流')
+            self.assertTrue(run('add', f'{site.url}/page')[0]['known'])
+            (self.data.parent / 'one.opml').write_text(f'<opml version="2.0"><body><outline type="rss" text="o" xmlUrl="{site.url}/other.xml"/></body></opml>')
+            self.assertEqual(run('import', self.data.parent / 'one.opml')[0]['added'], 1)
+            self.assertEqual(run('import', '--starter')[0]['added'], 42)
+            item = run('list')[0]['items'][0]['_weir']['id']
+            source = [one['id'] for one in run('sources')[0]['sources'] if one['title'].startswith('River')][0]
+            for words in (['search', 'weir'], ['read', item], ['why', item], ['like', item], ['dislike', item], ['star', item], ['fetch', source], ['doctor'], ['model', 'list'], ['token', 'list'], ['user', 'list'],
+                          ['token', 'new'], ['user', 'add', 'bo'], ['user', 'link', 'bo'], ['sources', 'push', 'p'], ['sources', 'edit', source, '--folder', 'F']):
+                self.assertTrue(run(*words), words)
+            self.assertEqual(run('user', 'remove', 'bo'), [{'done': True}])
+            self.assertEqual(run('sources', 'remove', source), [{'removed': source}])
+            self.assertEqual(run('export', self.data.parent / 'out.opml')[0]['file'], str(self.data.parent / 'out.opml'))
+            self.assertEqual(run('backup', self.data.parent / 'copy')[0]['file'], str(self.data.parent / 'copy'))
+            self.assertIn('data', json.loads(weir('--json', 'restore', self.data.parent / 'copy', data=self.data.parent / 'back')[1]))
+            for code, words in ((1, ['read', 99999]), (1, ['sources', 'remove', 99999]), (1, ['restore', '/nowhere']), (1, ['model', 'fetch', 'none']), (1, ['parse', '/nowhere']), (2, ['nonsense']), (2, ['read']), (2, ['list', '--order', 'x'])):
+                error = run(*words, code=code)[0]['error']
+                self.assertTrue(error['message'] and error['code'], words)
 
     def test_ctrl_c_ends_well(self):
         server = Server(data=self.data).start()
