@@ -409,7 +409,7 @@ Explanation<T> parts(const Mixed<T>& mixed, std::span<const T> weights) {
 template <class T>
 Mixed<T> mixed_by(const Checked<T>& c, const Settings& settings, const Parameters<T>& parameters, const Input<T>& input, std::size_t head, std::span<const T> direction) {
   if (c.form.mixed != nullptr) return c.form.mixed(settings, parameters, input, c.sizes, head, direction);
-  const View<const T> v = input.v.data == nullptr ? input.k : input.v;
+  const View<const T> v = input.v.data == nullptr && input.v.columns == 0 ? input.k : input.v;
   const std::size_t group = c.sizes.heads / c.sizes.kv_heads;
   Mixed<T> m{.values = Array<T>(v.rows, c.sizes.value), .direction = {direction.begin(), direction.end()}, .constant = 0};
   const std::size_t first = v.columns == c.sizes.value ? 0 : head / group * c.sizes.value;

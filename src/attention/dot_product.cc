@@ -69,23 +69,19 @@ T weigh(const Problem<T>& p, std::size_t h, std::size_t i, const Seen& keys, std
   const T scale = static_cast<T>(p.scale);
   const T* q = p.query(h, i);
   std::size_t c = 0;
-  bool any = false;
+  bool any = false, alive = false;
   keys.each([&](std::size_t j) {
     T logit = -std::numeric_limits<T>::infinity();
     if (visible(p.input.mask, i, j)) {
       logit = scale * dot(q, p.key(h, j), p.sizes.head);
       if (!plain) logit += static_cast<T>(p.extra(h, i, j));
       any = true;
+      alive = alive || logit != -std::numeric_limits<T>::infinity();
     }
     z[c++] = logit;
   });
-  const T lse = normalise(p.settings.normaliser, p.settings.top_k, z);
-  // Logits that all overflowed to −inf are not a masked row.
-  if (any && p.settings.normaliser == Normaliser::softmax && lse == -std::numeric_limits<T>::infinity()) {
-    std::ranges::fill(z, std::numeric_limits<T>::quiet_NaN());
-    return std::numeric_limits<T>::quiet_NaN();
-  }
-  return lse;
+  if (any && !alive) z[0] = std::numeric_limits<T>::quiet_NaN();  // logits that all overflowed are not a masked row
+  return normalise(p.settings.normaliser, p.settings.top_k, z);
 }
 
 template <class T>

@@ -34,7 +34,7 @@ constexpr FeatureMap<T> elu{.count = count, .map = map<T>, .back = back<T>};
 template <class T>
 Result<Sizes> sizes(const Settings& settings, const Input<T>& in) {
   if (settings.decay < 1 && !in.mask.causal)
-    return fail(Code::invalid, "decay below 1 needs a causal mask, found none", "decay", "set mask.causal, or decay to 1");
+    return fail(Code::invalid, "expected a causal mask (for a decay below 1), found none", "decay", "set mask.causal, or decay to 1");
   return head_sizes(settings, in);
 }
 

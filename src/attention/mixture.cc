@@ -35,8 +35,11 @@ void hide(const Input<T>& in, const Sizes& n, T scale, Array<T>& scores) {
   for (std::size_t r = 0; r < scores.rows; ++r) {
     const std::size_t i = r % n.queries;
     const std::span<T> row = scores.row(r);
-    for (std::size_t j = 0; j < row.size(); ++j)
-      row[j] = masked && !visible(in.mask, i, j) ? nothing<T> : scale * row[j] + (biased ? in.bias(i, j) : T{0});
+    for (std::size_t j = 0; j < row.size(); ++j) {
+      const bool hidden = masked && !visible(in.mask, i, j);
+      row[j] = hidden ? nothing<T> : scale * row[j] + (biased ? in.bias(i, j) : T{0});
+      if (!hidden && row[j] == nothing<T>) row[j] = std::numeric_limits<T>::quiet_NaN();  // a score that overflowed is not a masked key
+    }
   }
 }
 

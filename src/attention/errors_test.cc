@@ -1,0 +1,344 @@
+// Everything that can be wrong from outside comes back as an Error that says what was expected and what was found; nothing crashes, and nothing that is
+// not finite leaves as a success.
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "attention/cases_test.h"
+
+namespace weir::attention {
+namespace {
+
+constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+
+template <class R>
+void expect_wrong(const R& result, std::string_view word, const std::string& where = {}) {
+  ASSERT_FALSE(result.has_value()) << word << " " << where;
+  EXPECT_TRUE(result.error().code == Code::invalid || result.error().code == Code::too_large) << result.error().text();
+  EXPECT_NE(result.error().message.find("expected"), std::string::npos) << result.error().message;
+  EXPECT_NE(result.error().text().find(word), std::string::npos) << result.error().text() << " does not say " << word << " " << where;
+}
+
+template <class T>
+Result<Output<T>> try_forward(const Case<T>& c) { return forward<T>(c.settings, c.parameters, c.input()); }
+
+const FormRow& row_of(Form form) {
+  for (const FormRow& row : forms())
+    if (row.form == form) return row;
+  throw std::runtime_error("no such form");
+}
+
+Case<double> plain(Form form, std::uint64_t seed = 7) { return draw(row_of(form), seed, {.position = false, .order = false, .keys = false, .bias = false, .target = false, .temperature = false, .normalisers = false, .implied_values = false}); }
+
+TEST(Errors, EveryFormHasOneRowAndItsName) {
+  EXPECT_EQ(forms().size(), 10U);
+  for (const FormRow& row : forms()) EXPECT_EQ(to_string(row.form), row.name);
+  EXPECT_EQ(to_string(static_cast<Form>(200)), "unknown");
+  EXPECT_EQ(to_string(static_cast<Normaliser>(200)), "unknown");
+}
+
+TEST(Errors, SettingsThatNoFormHas) {
+  const auto wrong = [](std::string_view word, auto&& change) {
+    for (const FormRow& row : forms()) {
+      Case<double> c = plain(row.form);
+      change(c.settings);
+      expect_wrong(try_forward(c), word, std::string(row.name));
+      expect_wrong(initialise<double>(c.settings, 1), word, std::string(row.name));
+      expect_wrong(start_stream<double>(c.settings, c.parameters, 4, 4), word, std::string(row.name));
+    }
+  };
+  wrong("number 99", [](Settings& s) { s.form = static_cast<Form>(99); });
+  wrong("number 77", [](Settings& s) { s.normaliser = static_cast<Normaliser>(77); });
+  wrong("number 66", [](Settings& s) { s.position = static_cast<Position>(66); });
+  wrong("head", [](Settings& s) { s.heads = 0; });
+  wrong("heads of at most", [](Settings& s) { s.heads = std::size_t{1} << 40U; });
+  wrong("kv_heads of at most", [](Settings& s) { s.kv_heads = std::numeric_limits<std::size_t>::max(); });
+  wrong("model of at most", [](Settings& s) { s.model = std::size_t{1} << 50U; });
+  wrong("hidden of at most", [](Settings& s) { s.hidden = std::size_t{1} << 50U; });
+  wrong("query of at most", [](Settings& s) { s.query = std::size_t{1} << 50U; });
+  wrong("features of at most", [](Settings& s) { s.features = std::size_t{1} << 50U; });
+  for (const double bad : {0.0, -1.0, inf, nan}) wrong("temperature", [bad](Settings& s) { s.temperature = bad; });
+  for (const double bad : {inf, nan}) wrong("scale", [bad](Settings& s) { s.scale = bad; });
+  for (const double bad : {0.0, -1.0, 1.5, nan}) wrong("decay", [bad](Settings& s) { s.decay = bad; });
+  for (const double bad : {-1.0, inf, nan}) wrong("tau", [bad](Settings& s) { s.tau = bad; });
+  for (const double bad : {0.5, -1.0, inf, nan}) wrong("effective_keys", [bad](Settings& s) { s.effective_keys = bad; });
+}
+
+TEST(Errors, OptionsThatTheFormDoesNotHave) {
+  for (const FormRow& row : forms()) {
+    const auto wrong = [&](std::string_view word, auto&& change) {
+      Case<double> c = plain(row.form);
+      change(c);
+      expect_wrong(try_forward(c), word, std::string(row.name));
+    };
+    if (!row.heads) wrong("1 head", [](Case<double>& c) { c.settings.heads = 2; });
+    if (!row.logits) {
+      wrong("softmax", [](Case<double>& c) { c.settings.normaliser = Normaliser::entmax15; });
+      wrong("temperature", [](Case<double>& c) { c.settings.temperature = 2; });
+      wrong("bias", [](Case<double>& c) { c.bias = Array<double>(c.queries(), c.k.rows); });
+      wrong("pairs", [](Case<double>& c) { c.pairs = Array<std::uint8_t>(c.queries(), c.k.rows); });
+      wrong("window", [](Case<double>& c) { c.mask.window = 1; });
+      wrong("window", [](Case<double>& c) { c.mask.block = 1; });
+    } else {
+      wrong("top_k", [](Case<double>& c) { c.settings.normaliser = Normaliser::top_k, c.settings.top_k = 0; });
+    }
+    if (!row.position) wrong("position", [](Case<double>& c) { c.settings.position = Position::rope; });
+    if (!row.causal) wrong("causal", [](Case<double>& c) { c.mask.causal = true; });
+    if (row.form != Form::linear) wrong("decay", [](Case<double>& c) { c.settings.decay = 0.5; });
+    if (row.form == Form::linear) wrong("causal", [](Case<double>& c) { c.settings.decay = 0.5; });
+    if (row.form != Form::time_decayed) {
+      wrong("tau", [](Case<double>& c) { c.settings.tau = 1; });
+      wrong("effective_keys", [](Case<double>& c) { c.settings.effective_keys = 1; });
+      wrong("age", [](Case<double>& c) { c.age.assign(c.k.rows, 0); });
+      wrong("importance", [](Case<double>& c) { c.importance.assign(c.k.rows, 1); });
+    }
+    if (!row.has_query) wrong("no q", [](Case<double>& c) { c.q = c.k; });
+    if (!row.streams) expect_wrong(start_stream<double>(plain(row.form).settings, plain(row.form).parameters, 4, 4), "stream");
+    if (!row.mixture) {
+      const Case<double> c = plain(row.form);
+      const std::vector<double> direction(c.value());
+      expect_wrong(explain<double>(c.settings, c.parameters, c.input(), 0, 0, direction), "mixes");
+    }
+  }
+}
+
+TEST(Errors, SizesThatDoNotFit) {
+  for (const FormRow& row : forms()) {
+    const auto wrong = [&](std::string_view word, auto&& change) {
+      Case<double> c = plain(row.form);
+      change(c);
+      expect_wrong(try_forward(c), word, std::string(row.name));
+    };
+    const auto wider = [](const Array<double>& a) { return Array<double>(a.rows, a.columns + 1); };
+    const auto longer = [](const Array<double>& a) { return Array<double>(a.rows + 1, a.columns); };
+    wrong("k", [&](Case<double>& c) { c.k = wider(c.k); });
+    wrong("v", [&](Case<double>& c) { c.v = longer(c.v); });
+    if (row.has_query) wrong("columns", [&](Case<double>& c) { c.q = wider(c.q); });
+    wrong("mask.keys", [](Case<double>& c) { c.keys.assign(c.k.rows + 1, 1); });
+    if (row.logits) {
+      wrong("bias", [](Case<double>& c) { c.bias = Array<double>(c.queries() + 1, c.k.rows); });
+      wrong("bias", [](Case<double>& c) { c.bias = Array<double>(c.queries(), c.k.rows + 1); });
+      wrong("pairs", [](Case<double>& c) { c.pairs = Array<std::uint8_t>(c.queries() + 1, c.k.rows); });
+      wrong("pairs", [](Case<double>& c) { c.pairs = Array<std::uint8_t>(c.queries(), c.k.rows + 1); });
+    }
+    if (row.has_parameters) {
+      wrong("parameters", [](Case<double>& c) { c.parameters.pop_back(); });
+      wrong("parameter", [](Case<double>& c) { c.parameters[0].name = "other"; });
+      wrong("parameter", [](Case<double>& c) { c.parameters[0].value.values.pop_back(); });
+      wrong("parameter", [](Case<double>& c) { c.parameters[0].value.rows = std::numeric_limits<std::size_t>::max(); });
+    } else {
+      wrong("parameters", [](Case<double>& c) { c.parameters.push_back({"w", Array<double>(1, 1)}); });
+    }
+    if (row.form == Form::time_decayed) {
+      wrong("age", [](Case<double>& c) { c.settings.tau = 1, c.age.assign(c.k.rows + 1, 0); });
+      wrong("importance", [](Case<double>& c) { c.importance.assign(c.k.rows + 1, 1); });
+      wrong("effective_keys", [](Case<double>& c) { c.settings.effective_keys = static_cast<double>(c.k.rows) + 1; });
+    }
+  }
+  for (const Form form : {Form::dot_product, Form::multi_head}) {
+    Case<double> c = draw(row_of(form), 1);
+    c.settings.heads = 6;
+    c.settings.kv_heads = 4;
+    expect_wrong(try_forward(c), "kv_heads");
+    expect_wrong(initialise<double>(c.settings, 1), "kv_heads");
+  }
+  Array<double> odd(3, 5);
+  expect_wrong(forward<double>({.position = Position::rope}, {}, {.q = odd, .k = odd, .v = odd}), "even");
+  Settings settings{.form = Form::multi_head, .position = Position::rope, .heads = 1, .model = 5};
+  expect_wrong(forward<double>(settings, *initialise<double>(settings, 1), {.q = odd, .k = odd, .v = odd}), "even");
+  settings.heads = 2;
+  expect_wrong(forward<double>(settings, {}, {.q = odd, .k = odd, .v = odd}), "parameters");
+  settings.heads = 5, settings.model = 0;
+  expect_wrong(initialise<double>(settings, 1), "at least 1");
+}
+
+TEST(Errors, ViewsThatLie) {
+  std::vector<double> some(64);
+  constexpr std::size_t huge = std::size_t{1} << 62U;
+  const View<double> good(some.data(), 4, 4);
+  const View<const double> bad[] = {{some.data(), 4, 4, 3}, {some.data(), huge, huge}, {some.data(), 4, 4, huge}, {some.data(), huge, 1}, {nullptr, 4, 4}, {some.data(), 1, huge}};
+  for (const View<const double>& v : bad)
+    for (int where = 0; where < 3; ++where) {
+      Input<double> in{.q = good, .k = good, .v = good};
+      (where == 0 ? in.q : where == 1 ? in.k : in.v) = v;
+      expect_wrong(forward<double>({}, {}, in), where == 0 ? "q" : where == 1 ? "k" : "v");
+    }
+  for (const View<const double>& v : bad) expect_wrong(forward<double>({}, {}, {.q = good, .k = good, .v = good, .bias = v}), "bias");
+  std::vector<std::uint8_t> bytes(64, 1);
+  Input<double> in{.q = good, .k = good, .v = good};
+  in.mask.pairs = {bytes.data(), 4, 4, 2};
+  expect_wrong(forward<double>({}, {}, in), "pairs");
+  // Rows of nothing: as many as one likes, but not the product of two such.
+  const View<const double> thin(some.data(), std::size_t{1} << 39U, 0);
+  expect_wrong(forward<double>({}, {}, {.q = thin, .k = thin, .v = thin}), "q");
+}
+
+TEST(Errors, WhatIsNotFinite) {
+  for (const FormRow& row : forms())
+    for (const double bad : {nan, inf, -inf}) {
+      const auto wrong = [&](std::string_view word, auto&& change) {
+        Case<double> c = plain(row.form);
+        change(c);
+        expect_wrong(try_forward(c), word, std::string(row.name));
+        const Case<float> f = as_float(c);
+        expect_wrong(try_forward(f), word, std::string(row.name));
+      };
+      if (row.has_query) wrong("in q", [&](Case<double>& c) { c.q.values.back() = bad; });
+      wrong("in k", [&](Case<double>& c) { c.k.values.front() = bad; });
+      wrong("in v", [&](Case<double>& c) { c.v.values.back() = bad; });
+      if (row.logits) wrong("in bias", [&](Case<double>& c) { c.bias = Array<double>(c.queries(), c.k.rows), c.bias.values.back() = bad; });
+      if (row.has_parameters) {
+        for (std::size_t p = 0; p < plain(row.form).parameters.size(); ++p)
+          wrong("finite values in " + plain(row.form).parameters[p].name, [&](Case<double>& c) { c.parameters[p].value.values.back() = bad; });
+      }
+      if (row.form == Form::time_decayed) {
+        wrong("age", [&](Case<double>& c) { c.settings.tau = 1, c.age.assign(c.k.rows, 0), c.age[0] = bad; });
+        wrong("importance", [&](Case<double>& c) { c.importance.assign(c.k.rows, 1), c.importance[0] = bad; });
+      }
+      const Case<double> c = plain(row.form);
+      const Output<double> o = run(c, false);
+      Array<double> d_out(o.out.rows, o.out.columns);
+      d_out.values.back() = bad;
+      expect_wrong(backward<double>(c.settings, c.parameters, c.input(), o, d_out), "d_out");
+      if (row.mixture) {
+        std::vector<double> direction(row.form == Form::multi_head ? c.settings.model : c.value(), bad);
+        expect_wrong(explain<double>(c.settings, c.parameters, c.input(), 0, 0, direction), "direction");
+      }
+    }
+  Case<double> c = plain(Form::time_decayed);
+  c.importance.assign(c.k.rows, 0);
+  expect_wrong(try_forward(c), "importance");
+  c.importance.clear();
+  c.settings.tau = 1, c.age.assign(c.k.rows, -1);
+  expect_wrong(try_forward(c), "age");
+}
+
+TEST(Errors, WhatOverflowsIsTold) {
+  for (const FormRow& row : forms()) {
+    Case<double> c = plain(row.form);
+    Case<float> f = as_float(c);
+    for (float& x : f.q.values) x = 3e38F;
+    for (float& x : f.k.values) x = row.has_query ? -3e38F : 3e38F;
+    for (float& x : f.v.values) x = 3e38F;
+    for (auto& p : f.parameters)
+      for (float& x : p.value.values) x = 1e30F;
+    const Result<Output<float>> o = try_forward(f);  // finite, or an error
+    if (!o) {
+      EXPECT_NE(o.error().message.find("expected"), std::string::npos) << o.error().text();
+    } else {
+      for (const float x : o->out.values) EXPECT_TRUE(std::isfinite(x)) << row.name;
+    }
+  }
+  // Every logit is −inf, and no key is masked: zeros would be a lie.
+  Array<float> q(2, 2), k(3, 2);
+  std::ranges::fill(q.values, 3e38F);
+  std::ranges::fill(k.values, -3e38F);
+  for (const Normaliser n : {Normaliser::softmax, Normaliser::sparsemax, Normaliser::entmax15, Normaliser::top_k})
+    expect_wrong(forward<float>({.normaliser = n}, {}, {.q = q, .k = k, .v = k}), "finite", std::string(to_string(n)));
+}
+
+TEST(Errors, BackwardWithAnotherOutput) {
+  for (const FormRow& row : forms()) {
+    const Case<double> c = plain(row.form);
+    const Output<double> o = run(c, false);
+    const auto wrong = [&](std::string_view word, const Output<double>& output, const Array<double>& d_out) {
+      expect_wrong(backward<double>(c.settings, c.parameters, c.input(), output, d_out), word, std::string(row.name));
+    };
+    wrong("d_out", o, Array<double>(o.out.rows + 1, o.out.columns));
+    wrong("d_out", o, Array<double>(o.out.rows, o.out.columns + 1));
+    wrong("d_out", o, {});
+    wrong("output.out", {}, o.out);
+    Output<double> other = o;
+    other.log_sum_exp.push_back(0);
+    wrong("log_sum_exp", other, o.out);
+    other = o;
+    other.weights = Array<double>(1, 1000);
+    wrong("weights", other, o.out);
+    other = o;
+    other.out.values.pop_back();
+    wrong("output.out", other, o.out);
+    other = o;
+    other.out.values[0] = nan;
+    wrong("output.out", other, o.out);
+  }
+}
+
+TEST(Errors, MergeAndExplainAndStreams) {
+  const Case<double> c = plain(Form::dot_product);
+  const Output<double> o = run(c);
+  expect_wrong(merge(o, o, 0), "heads");
+  expect_wrong(merge(o, o, std::size_t{1} << 50U), "heads");
+  expect_wrong(merge(o, Output<double>{}, c.heads()), "rows");
+  Output<double> other = o;
+  other.log_sum_exp.pop_back();
+  expect_wrong(merge(o, other, c.heads()), "log_sum_exp");
+  other = o;
+  other.out.values[0] = inf;
+  expect_wrong(merge(o, other, c.heads()), "out");
+  other = o;
+  other.log_sum_exp[0] = nan;
+  expect_wrong(merge(o, other, c.heads()), "log_sum_exp");
+  other = o;
+  other.weights.values.pop_back();
+  expect_wrong(merge(o, other, c.heads()), "weights");
+
+  std::vector<double> direction(c.value());
+  expect_wrong(explain<double>(c.settings, c.parameters, c.input(), c.q.rows, 0, direction), "query");
+  expect_wrong(explain<double>(c.settings, c.parameters, c.input(), 0, c.heads(), direction), "head");
+  direction.push_back(1);
+  expect_wrong(explain<double>(c.settings, c.parameters, c.input(), 0, 0, direction), "direction");
+
+  expect_wrong(start_stream<double>({}, {}, 4, 4), "window");
+  expect_wrong(start_stream<double>({}, {}, 0, 4, {}, 3), "columns");
+  expect_wrong(start_stream<double>({}, {}, 4, std::size_t{1} << 50U, {}, 3), "columns");
+  expect_wrong(start_stream<double>({}, {}, 4, 4, {}, std::size_t{1} << 50U), "window");
+  expect_wrong(start_stream<double>({.heads = 3}, {}, 4, 4, {}, 3), "heads");
+  Array<double> one(1, 4);
+  expect_wrong(start_stream<double>({}, {}, 4, 4, one, 3), "fixed query");
+  one.values[0] = nan;
+  expect_wrong(start_stream<double>({}, {}, 4, 4, one, 3), "fixed query");
+  Result<Stream<double>> s = start_stream<double>({}, {}, 4, 4, {}, 3);
+  ASSERT_TRUE(s.has_value());
+  const std::vector<double> row(4, 1), bad(4, nan), small(3, 1);
+  expect_wrong(push<double>(*s, small, row), "k");
+  expect_wrong(push<double>(*s, row, small), "v");
+  expect_wrong(push<double>(*s, bad, row), "k");
+  expect_wrong(push<double>(*s, row, bad), "v");
+  expect_wrong(push<double>(*s, row, row, -1), "dt");
+  expect_wrong(push<double>(*s, row, row, nan), "dt");
+  expect_wrong(push<double>(*s, row, row, 0, 0), "importance");
+  EXPECT_EQ(s->seen, 0U);
+  ASSERT_TRUE(push<double>(*s, row, row).has_value());
+  expect_wrong(ask<double>(*s, small), "q");
+  expect_wrong(ask<double>(*s, {}), "q");
+  expect_wrong(ask<double>(*s, bad), "q");
+  EXPECT_TRUE(ask<double>(*s, row).has_value());
+}
+
+TEST(Errors, NothingIsNoError) {  // no queries: nothing comes out; no keys: zeros (what wo's bias and fastformer's queries add aside)
+  for (const FormRow& row : forms()) {
+    Case<double> c = plain(row.form);
+    c.settings.effective_keys = 0;
+    Case<double> none = keys_of(c, {});
+    if (row.form == Form::fastformer) none.q = rows_of(c.q, {});
+    const Result<Output<double>> o = try_forward(none);
+    ASSERT_TRUE(o.has_value()) << o.error().text() << none.text();
+    if (row.form != Form::multi_head) {
+      for (const double x : o->out.values) EXPECT_EQ(x, 0) << row.name;
+    }
+    const Result<Gradients<double>> g = backward<double>(none.settings, none.parameters, none.input(), *o, o->out);
+    ASSERT_TRUE(g.has_value()) << g.error().text();
+    for (const double x : g->q.values) EXPECT_EQ(x, 0) << row.name;
+    const Result<Output<float>> f = try_forward(as_float(none));
+    ASSERT_TRUE(f.has_value()) << f.error().text();
+    if (!row.has_query || row.form == Form::fastformer) continue;
+    Input<double> nobody = c.input();
+    nobody.q = View<const double>(c.q.values.data(), 0, c.q.columns);
+    const Result<Output<double>> empty = forward<double>(c.settings, c.parameters, nobody, {.weights = true});
+    ASSERT_TRUE(empty.has_value()) << empty.error().text();
+    EXPECT_EQ(empty->out.rows, 0U);
+  }
+}
+
+}  // namespace
+}  // namespace weir::attention
