@@ -25,7 +25,7 @@ std::vector<Shape> parameters(const Settings& s) {
 
 template <class T>
 Result<Sizes> sizes(const Settings& s, const Input<T>& in) {
-  if (s.model % s.heads != 0) return fail(Code::invalid, fmt::format("expected model as a multiple of {} heads, found {}", s.heads, s.model));
+  if (s.model == 0 || s.model % s.heads != 0) return fail(Code::invalid, fmt::format("expected model as a multiple of {} heads, found {}", s.heads, s.model));
   TRY(expect("columns of q (model)", s.model, in.q.columns));
   TRY(expect("columns of k (model)", s.model, in.k.columns));
   TRY(expect("columns of v (model)", s.model, in.v.columns));

@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <random>
+#include <thread>
 
 #include "attention/form.h"
 
@@ -93,7 +95,7 @@ Case<double> random_case(Random& r, Form form) {
   if (!pools(form)) c.q = random_array<double>(r, tq, s.query != 0 ? s.query : shared ? d : s.heads * d);
   c.k = random_array<double>(r, tk, groups * d);
   if (!shared || pick(r, 0, 1) != 0) c.v = random_array<double>(r, tk, groups * (fast ? d : dv));
-  if (!fast && !pools(form)) c.mask.causal = pick(r, 0, 1) != 0;
+  if (!fast && !pools(form) && form != Form::candidate_pooling) c.mask.causal = pick(r, 0, 1) != 0;
   if (form == Form::linear && c.mask.causal && pick(r, 0, 1) != 0) s.decay = 0.8;
   if (shared || form == Form::time_decayed) {
     if (pick(r, 0, 1) != 0) c.bias = random_array<double>(r, pools(form) ? 1 : tq, tk);
@@ -250,6 +252,78 @@ TEST(Forms, StreamIsBatch) {
         for (std::size_t j = 0; j < out.size(); ++j) ASSERT_NEAR(out[j], row[j], 1e-11);
       }
     }
+  }
+}
+
+// No keys, no queries, nothing to be seen, NaN where nothing may be read; and a caller's threads, which change no bit.
+template <class T>
+void edges(Form form) {
+  Random r(static_cast<unsigned>(form) + 70);
+  const auto threads = [](void*, std::size_t n, void (*task)(void*, std::size_t, std::size_t), void* argument) {
+    std::vector<std::jthread> running;
+    for (std::size_t i = n; i-- > 0;) running.emplace_back([=] { task(argument, i, i); });
+  };
+  const Executor executor{.threads = 64, .run = threads};
+  const T nan = std::numeric_limits<T>::quiet_NaN();
+  for (int times = 0; times < 60; ++times) {
+    Case<T> c = as<T>(random_case(r, form));
+    const int kind = times % 4;
+    const auto shorten = [](Array<T>& a, std::size_t rows) {
+      a.rows = rows;
+      a.values.resize(rows * a.columns);
+    };
+    if (kind == 0) {  // no keys
+      for (Array<T>* a : {&c.k, &c.v}) shorten(*a, 0);
+      if (form == Form::fastformer) shorten(c.q, 0);
+      c.keys.clear();
+      c.age.clear();
+      c.importance.clear();
+      c.bias = Array<T>(c.bias.rows, 0);
+    } else if (kind == 1 && !pools(form)) {  // no queries
+      shorten(c.q, 0);
+      c.bias = {};
+      if (form == Form::fastformer) {
+        shorten(c.k, 0);
+        shorten(c.v, 0);
+        c.keys.clear();
+      }
+    } else if (kind == 2) {
+      c.keys.assign(c.k.rows, 0);
+    }
+    for (std::size_t j = 0; j < c.keys.size(); ++j)
+      if (c.keys[j] == 0) {
+        for (Array<T>* a : {&c.k, &c.v})
+          for (T& x : a->values.empty() ? std::span<T>() : a->row(j)) x = nan;
+        if (!c.age.empty()) c.age[j] = nan;
+        if (!c.importance.empty()) c.importance[j] = -1;
+      }
+    Input<T> in = c.input();
+    if (c.q.columns != 0) in.q = {c.q.values.data(), c.q.rows, c.q.columns};
+    if (c.v.columns != 0) in.v = {c.v.values.data(), c.v.rows, c.v.columns};
+    const bool weights = form != Form::fastformer;
+    const auto seen = forward<T>(c.settings, c.parameters, in, {.weights = weights});
+    ASSERT_TRUE(seen) << seen.error().text() << " form " << static_cast<int>(form) << " kind " << kind;
+    const Array<T> d = random_array<T>(r, seen->out.rows, seen->out.columns);
+    const auto gradients = backward<T>(c.settings, c.parameters, in, *seen, View<const T>(d));
+    ASSERT_TRUE(gradients) << gradients.error().text();
+    const auto other = forward<T>(c.settings, c.parameters, in, {.weights = weights}, executor);
+    const auto other_gradients = backward<T>(c.settings, c.parameters, in, *seen, View<const T>(d), executor);
+    ASSERT_TRUE(other && other_gradients);
+    EXPECT_EQ(seen->out.values, other->out.values);
+    EXPECT_EQ(seen->weights.values, other->weights.values);
+    EXPECT_EQ(gradients->q.values, other_gradients->q.values);
+    EXPECT_EQ(gradients->k.values, other_gradients->k.values);
+    EXPECT_EQ(gradients->v.values, other_gradients->v.values);
+    for (std::size_t p = 0; p < c.parameters.size(); ++p) EXPECT_EQ(gradients->parameters[p].value.values, other_gradients->parameters[p].value.values);
+    if (kind == 1 || kind == 3) continue;
+    for (const std::vector<T>* zeros : {&seen->out.values, &seen->weights.values, &gradients->k.values, &gradients->v.values, &gradients->q.values})
+      for (const T x : *zeros) ASSERT_EQ(x, 0) << "form " << static_cast<int>(form) << " kind " << kind;
+  }
+}
+TEST(Forms, EdgesAndThreads) {
+  for (const Form form : all) {
+    edges<double>(form);
+    edges<float>(form);
   }
 }
 

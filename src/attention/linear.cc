@@ -4,20 +4,26 @@
 //
 // Settings::decay = γ forgets what is old (retention, Sun 2023, arXiv:2307.08621, with the denominator kept); it needs a causal mask. There are no logits:
 // scale and temperature do not exist here. O(Tk·d·dv) a head, and a stream whose state is d × (dv + 1).
-#include <cmath>
+#include <algorithm>
 
 #include "attention/features.h"
+#include "attention/mixture.h"
 
 namespace weir::attention {
 namespace {
 
 std::size_t count(const Settings&, std::size_t d) { return d; }
 
+// e^min(x, 0) + max(x, 0)
 template <class T>
 Features<T> map(const Settings&, const Parameters<T>&, View<const T> x) {
   Features<T> out{.value = Array<T>(x.rows, x.columns), .scale = std::vector<T>(x.rows)};
-  for (std::size_t i = 0; i < x.rows; ++i)
-    for (std::size_t c = 0; c < x.columns; ++c) out.value.row(i)[c] = x(i, c) > 0 ? x(i, c) + 1 : std::exp(x(i, c));
+  for (std::size_t i = 0; i < x.rows; ++i) {
+    const std::span<T> row = out.value.row(i);
+    for (std::size_t c = 0; c < x.columns; ++c) row[c] = std::min(x(i, c), T{0});
+    exp_all(row);
+    for (std::size_t c = 0; c < x.columns; ++c) row[c] += std::max(x(i, c), T{0});
+  }
   return out;
 }
 

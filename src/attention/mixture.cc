@@ -119,6 +119,13 @@ std::vector<T> mixed_so_far(const Stream<T>& stream, std::size_t heads, std::siz
   return out;
 }
 
+template <class T>
+void exp_all(std::span<T> x) {
+  if constexpr (std::is_same_v<T, float>) math::exp(x);
+  else
+    for (T& e : x) e = std::exp(e);
+}
+
 // 1 − 2 / (e^2x + 1): where e^2x overflows it is 1.
 template <class T>
 void tanh_all(std::span<T> x) {
@@ -143,6 +150,7 @@ void tanh_all(std::span<T> x) {
   template Status start_mixture(Stream<T>&, std::size_t, std::size_t);                                                                                \
   template void absorb(std::span<T>, T, std::span<const T>);                                                                               \
   template std::vector<T> mixed_so_far(const Stream<T>&, std::size_t, std::size_t);            \
+  template void exp_all(std::span<T>);                                                                                                     \
   template void tanh_all(std::span<T>);
 WEIR_BOTH(float)
 WEIR_BOTH(double)

@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "attention/features.h"
+#include "attention/mixture.h"
 #include "attention/products.h"
 
 namespace weir::attention {
@@ -24,13 +25,6 @@ std::size_t count(const Settings& s, std::size_t d) { return s.features == 0 ? 4
 template <class T>
 T shrink(const Settings& s, std::size_t d) {
   return static_cast<T>(std::sqrt(s.scale == 0 ? 1 / std::sqrt(static_cast<double>(d)) : s.scale));
-}
-
-template <class T>
-void exp_row(std::span<T> x) {
-  if constexpr (std::is_same_v<T, float>) math::exp(x);
-  else
-    for (T& v : x) v = std::exp(v);
 }
 
 template <class T>
@@ -46,7 +40,7 @@ Features<T> map(const Settings& settings, const Parameters<T>& parameters, View<
     const std::span<T> row = out.value.row(i);
     const T top = *std::ranges::max_element(row);
     for (T& u : row) u = s * (u - top);
-    exp_row(row);
+    exp_all(row);
     out.scale[i] = s * top - s * s / 2 * dot(x.row(i).data(), x.row(i).data(), x.columns);
   }
   return out;
