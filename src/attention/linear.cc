@@ -4,8 +4,6 @@
 //
 // Settings::decay = γ forgets what is old (retention, Sun 2023, arXiv:2307.08621, with the denominator kept); it needs a causal mask. There are no logits:
 // scale and temperature do not exist here. O(Tk·d·dv) a head, and a stream whose state is d × (dv + 1).
-#include <algorithm>
-
 #include "attention/features.h"
 #include "attention/mixture.h"
 
@@ -19,10 +17,11 @@ template <class T>
 Features<T> map(const Settings&, const Parameters<T>&, View<const T> x) {
   Features<T> out{.value = Array<T>(x.rows, x.columns), .scale = std::vector<T>(x.rows)};
   for (std::size_t i = 0; i < x.rows; ++i) {
-    const std::span<T> row = out.value.row(i);
-    for (std::size_t c = 0; c < x.columns; ++c) row[c] = std::min(x(i, c), T{0});
-    exp_all(row);
-    for (std::size_t c = 0; c < x.columns; ++c) row[c] += std::max(x(i, c), T{0});
+    const T* __restrict from = x.row(i).data();
+    T* __restrict to = out.value.row(i).data();
+    for (std::size_t c = 0; c < x.columns; ++c) to[c] = from[c] < 0 ? from[c] : T{0};
+    exp_all(out.value.row(i));
+    for (std::size_t c = 0; c < x.columns; ++c) to[c] += from[c] > 0 ? from[c] : T{0};
   }
   return out;
 }
@@ -30,8 +29,11 @@ Features<T> map(const Settings&, const Parameters<T>&, View<const T> x) {
 // ∂φ/∂x = φ·(1 / (x + 1) above zero, 1 below)
 template <class T>
 void back(const Settings&, const Parameters<T>&, View<const T> x, const Features<T>&, View<const T> g, View<T> dx, Parameters<T>&) {
-  for (std::size_t i = 0; i < x.rows; ++i)
-    for (std::size_t c = 0; c < x.columns; ++c) dx(i, c) += x(i, c) > 0 ? g(i, c) / (x(i, c) + 1) : g(i, c);
+  for (std::size_t i = 0; i < x.rows; ++i) {
+    const T *__restrict from = x.row(i).data(), *__restrict pull = g.row(i).data();
+    T* __restrict to = dx.row(i).data();
+    for (std::size_t c = 0; c < x.columns; ++c) to[c] += pull[c] / (1 + (from[c] > 0 ? from[c] : T{0}));
+  }
 }
 
 template <class T>

@@ -7,6 +7,7 @@
 // gradient is given. Variance grows as e^(|s·q + s·k|²): meant for logits of a few units. 1/√m cancels and is left out; each row's greatest feature is 1.
 // O(T·features·dv) a head, and a stream whose state is features × (dv + 1).
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
 #include <random>
@@ -27,6 +28,20 @@ T shrink(const Settings& s, std::size_t d) {
   return static_cast<T>(std::sqrt(s.scale == 0 ? 1 / std::sqrt(static_cast<double>(d)) : s.scale));
 }
 
+// Of at least one value; by lanes, which a compiler turns into vectors.
+template <class T>
+T greatest(std::span<const T> x) {
+  constexpr std::size_t lanes = 16;
+  std::array<T, lanes> most;
+  most.fill(x[0]);
+  const T* __restrict from = x.data();
+  std::size_t i = 0;
+  for (; i + lanes <= x.size(); i += lanes)
+    for (std::size_t l = 0; l < lanes; ++l) most[l] = most[l] < from[i + l] ? from[i + l] : most[l];
+  for (; i < x.size(); ++i) most[0] = std::max(most[0], from[i]);
+  return *std::ranges::max_element(most);
+}
+
 template <class T>
 Features<T> map(const Settings& settings, const Parameters<T>& parameters, View<const T> x) {
   const Array<T>& omega = parameters[0].value;
@@ -38,7 +53,7 @@ Features<T> map(const Settings& settings, const Parameters<T>& parameters, View<
     times_transposed<T>(x, omega, out.value);
   for (std::size_t i = 0; i < x.rows; ++i) {
     const std::span<T> row = out.value.row(i);
-    const T top = *std::ranges::max_element(row);
+    const T top = greatest<T>(row);
     for (T& u : row) u = s * (u - top);
     exp_all(row);
     out.scale[i] = s * top - s * s / 2 * dot(x.row(i).data(), x.row(i).data(), x.columns);

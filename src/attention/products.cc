@@ -11,9 +11,11 @@ namespace {
 
 template <class T>
 Array<T> transposed(View<const T> a) {
+  constexpr std::size_t line = 16;  // what is written stays in a cache line
   Array<T> t(a.columns, a.rows);
-  for (std::size_t i = 0; i < a.rows; ++i)
-    for (std::size_t j = 0; j < a.columns; ++j) t.values[j * a.rows + i] = a(i, j);
+  for (std::size_t first = 0; first < a.rows; first += line)
+    for (std::size_t j = 0; j < a.columns; ++j)
+      for (std::size_t i = first; i < std::min(first + line, a.rows); ++i) t.values[j * a.rows + i] = a(i, j);
   return t;
 }
 
