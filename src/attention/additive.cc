@@ -13,7 +13,7 @@
 // Parameters: w1 [hidden × 4·model], b1 [1 × hidden], w2 [1 × hidden]; q has `model` columns. In w1 = [A B C D], pre = (A + D + C∘q)·k + (B − D)·q + b1: for
 // one query a layer over the keys, whose weights M and constant c are what a stream keeps.
 //
-// Cost: Tq·Tk·hidden tanh, and Tk·hidden·model (candidate_pooling: Tq times that). Queries go to the Executor in forward. A stream has one fixed query.
+// Cost: Tq·Tk·hidden tanh, and Tk·hidden·model (candidate_pooling: Tq times that). Blocks of queries go to the Executor in forward. A stream has one fixed query.
 #include <algorithm>
 
 #include "attention/mixture.h"
@@ -48,14 +48,6 @@ Array<T> copy_of(View<const T> x) {
   Array<T> copy(x.rows, x.columns);
   for (std::size_t i = 0; i < x.rows; ++i) std::ranges::copy(x.row(i), copy.row(i).begin());
   return copy;
-}
-
-// score(query, its row) for every query.
-template <class T, class F>
-Array<T> scores_of(const Sizes& n, const Executor& executor, F&& score) {
-  Array<T> scores(n.queries, n.keys);
-  executor.each(n.queries, [&](std::size_t i, std::size_t) { score(i, scores.row(i)); });
-  return scores;
 }
 
 template <class T>
@@ -107,37 +99,34 @@ Result<Sizes> additive_sizes(const Settings& s, const Input<T>& in) {
 }
 
 template <class T>
-Array<T> additive_scores(const Parameters<T>& p, const Array<T>& by_key, const Array<T>& by_query, const Sizes& n, const Executor& executor) {
+void additive_scores(const Parameters<T>& p, const Array<T>& by_key, std::span<const T> by_query, std::span<T> row) {
   constexpr std::size_t tile = 64;
-  return scores_of<T>(n, executor, [&](std::size_t i, std::span<T> row) {
-    for (std::size_t first = 0; first < n.keys; first += tile) {
-      const std::size_t count = std::min(tile, n.keys - first);
-      Array<T> t = copy_of(View<const T>(by_key.row(first).data(), count, by_key.columns));
-      squash<T>(t, by_query.row(i));
-      read_off<T>(t, p[v_a].value.values, row.subspan(first, count));
-    }
-  });
+  for (std::size_t first = 0; first < row.size(); first += tile) {
+    const std::size_t count = std::min(tile, row.size() - first);
+    Array<T> t = copy_of(View<const T>(by_key.row(first).data(), count, by_key.columns));
+    squash<T>(t, by_query);
+    read_off<T>(t, p[v_a].value.values, row.subspan(first, count));
+  }
 }
 
 template <class T>
 Output<T> additive_forward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor) {
   const Array<T> by_key = affine<T>(shown(in.mask, in.k), p[w].value, p[b].value.values), by_query = affine<T>(in.q, p[u].value, {});
-  return mix(s, in, n, additive_scores(p, by_key, by_query, n, executor), want);
+  return mix<T>(s, in, n, want, executor, [&](std::size_t i, std::span<T> row) { additive_scores<T>(p, by_key, by_query.row(i), row); });
 }
 
 template <class T>
-Gradients<T> additive_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out,
-                               const Executor& executor) {
+Gradients<T> additive_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out, const Executor&) {
   Gradients<T> g{.q = Array<T>(n.queries, in.q.columns), .k = Array<T>(n.keys, n.head), .parameters = zeros_like(p)};
   const Array<T> x = shown(in.mask, in.k), by_key = affine<T>(x, p[w].value, p[b].value.values), by_query = affine<T>(in.q, p[u].value, {});
-  const Array<T> d = mix_backward(s, in, n, additive_scores(p, by_key, by_query, n, executor), d_out, g);
   Array<T> d_key(by_key.rows, by_key.columns), d_query(by_query.rows, by_query.columns);
-  for (std::size_t i = 0; i < n.queries; ++i) {
+  const auto score = [&](std::size_t i, std::span<T> row) { additive_scores<T>(p, by_key, by_query.row(i), row); };
+  mix_backward<T>(s, in, n, d_out, g, score, [&](std::size_t i, std::span<const T> d) {
     Array<T> t = by_key;
     squash<T>(t, by_query.row(i));
-    squash_backward<T>(t, p[v_a].value.values, d.row(i), g.parameters[v_a].value.values, d_query.row(i));
+    squash_backward<T>(t, p[v_a].value.values, d, g.parameters[v_a].value.values, d_query.row(i));
     add_scaled(std::span(d_key.values), T{1}, t.values.data());
-  }
+  });
   affine_backward<T>(x, p[w].value, d_key, g.k, g.parameters[w].value, g.parameters[b].value.values, Into::add);
   affine_backward<T>(in.q, p[u].value, d_query, g.q, g.parameters[u].value, {});
   return g;
@@ -212,34 +201,33 @@ void layer_backward(const Parameters<T>& p, std::span<const T> q, const Array<T>
 }
 
 template <class T>
-Array<T> candidate_scores(const Parameters<T>& p, const Input<T>& in, const Array<T>& x, const Sizes& n, const Executor& executor) {
-  return scores_of<T>(n, executor, [&](std::size_t i, std::span<T> row) {
-    const Layer<T> layer = layer_of<T>(p, in.q.row(i));
-    Array<T> t = affine<T>(x, layer.m, {});
-    squash<T>(t, layer.c);
-    read_off<T>(t, p[w2].value.values, row);
-  });
+void candidate_scores(const Parameters<T>& p, std::span<const T> q, const Array<T>& x, std::span<T> row) {
+  const Layer<T> layer = layer_of<T>(p, q);
+  Array<T> t = affine<T>(x, layer.m, {});
+  squash<T>(t, layer.c);
+  read_off<T>(t, p[w2].value.values, row);
 }
 
 template <class T>
 Output<T> candidate_forward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor) {
-  return mix(s, in, n, candidate_scores(p, in, shown(in.mask, in.k), n, executor), want);
+  const Array<T> x = shown(in.mask, in.k);
+  return mix<T>(s, in, n, want, executor, [&](std::size_t i, std::span<T> row) { candidate_scores<T>(p, in.q.row(i), x, row); });
 }
 
 template <class T>
-Gradients<T> candidate_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out,
-                                const Executor& executor) {
+Gradients<T> candidate_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out, const Executor&) {
   Gradients<T> g{.q = Array<T>(n.queries, n.head), .k = Array<T>(n.keys, n.head), .parameters = zeros_like(p)};
-  const Array<T> x = shown(in.mask, in.k), d = mix_backward(s, in, n, candidate_scores(p, in, x, n, executor), d_out, g);
-  for (std::size_t i = 0; i < n.queries; ++i) {
+  const Array<T> x = shown(in.mask, in.k);
+  const auto score = [&](std::size_t i, std::span<T> row) { candidate_scores<T>(p, in.q.row(i), x, row); };
+  mix_backward<T>(s, in, n, d_out, g, score, [&](std::size_t i, std::span<const T> d) {
     const Layer<T> layer = layer_of<T>(p, in.q.row(i));
     Array<T> t = affine<T>(x, layer.m, {}), dm(layer.m.rows, layer.m.columns);
     std::vector<T> dc(layer.c.size());
     squash<T>(t, layer.c);
-    squash_backward<T>(t, p[w2].value.values, d.row(i), g.parameters[w2].value.values, dc);
+    squash_backward<T>(t, p[w2].value.values, d, g.parameters[w2].value.values, dc);
     affine_backward<T>(x, layer.m, t, g.k, dm, {}, Into::add);
     layer_backward<T>(p, in.q.row(i), dm, dc, g.parameters, g.q.row(i));
-  }
+  });
   return g;
 }
 

@@ -30,59 +30,80 @@ template <class T>
 Array<T> shown_values(const Input<T>& in) { return shown(in.mask, values_are_keys(in) ? in.k : in.v); }
 
 template <class T>
-void hide(const Input<T>& in, const Sizes& n, T scale, Array<T>& scores) {
+void hide(const Input<T>& in, const Sizes& n, T scale, std::size_t first, View<T> scores) {
   const bool masked = hides(in.mask), biased = in.bias.data != nullptr;
   for (std::size_t r = 0; r < scores.rows; ++r) {
-    const std::size_t i = r % n.queries;
-    const std::span<T> row = scores.row(r);
-    for (std::size_t j = 0; j < row.size(); ++j) {
-      const bool hidden = masked && !visible(in.mask, i, j);
-      row[j] = hidden ? nothing<T> : scale * row[j] + (biased ? in.bias(i, j) : T{0});
-      if (!hidden && row[j] == nothing<T>) row[j] = std::numeric_limits<T>::quiet_NaN();  // a score that overflowed is not a masked key
-    }
+    const std::size_t i = (first + r) % n.queries;
+    T* __restrict row = scores.row(r).data();
+    if (masked || biased)
+      for (std::size_t j = 0; j < scores.columns; ++j)
+        row[j] = masked && !visible(in.mask, i, j) ? nothing<T> : scale * row[j] + (biased ? in.bias(i, j) : T{0});
+    else
+      for (std::size_t j = 0; j < scores.columns; ++j) row[j] *= scale;
   }
 }
 
 template <class T>
-std::vector<T> weigh(const Settings& settings, T temperature, Array<T>& scores) {
+std::vector<T> weigh(const Settings& settings, T temperature, View<T> scores) {
   std::vector<T> log_sum_exp(scores.rows);
-  for (T& x : scores.values) x /= temperature;
-  for (std::size_t r = 0; r < scores.rows; ++r) log_sum_exp[r] = normalise<T>(settings.normaliser, settings.top_k, scores.row(r));
+  for (std::size_t r = 0; r < scores.rows; ++r) {
+    for (T& x : scores.row(r)) x /= temperature;
+    log_sum_exp[r] = normalise<T>(settings.normaliser, settings.top_k, scores.row(r));
+  }
   return log_sum_exp;
 }
 
 template <class T>
-void weigh_backward(const Settings& settings, T temperature, const Array<T>& weights, Array<T>& d) {
-  for (std::size_t r = 0; r < d.rows; ++r) normalise_backward<T>(settings.normaliser, weights.row(r), d.row(r));
-  for (T& x : d.values) x /= temperature;
+void weigh_backward(const Settings& settings, T temperature, View<const T> weights, View<T> d) {
+  for (std::size_t r = 0; r < d.rows; ++r) {
+    normalise_backward<T>(settings.normaliser, weights.row(r), d.row(r));
+    for (T& x : d.row(r)) x /= temperature;
+  }
 }
 
 template <class T>
-Output<T> mix(const Settings& settings, const Input<T>& in, const Sizes& n, Array<T> scores, const Want& want) {
-  hide(in, n, pooling_scale<T>(settings), scores);
-  Output<T> output{.out = Array<T>(scores.rows, n.value)};
-  output.log_sum_exp = weigh(settings, static_cast<T>(settings.temperature), scores);
-  times<T>(scores, shown_values(in), output.out);
-  if (want.weights) output.weights = std::move(scores);
+Output<T> mix(const Settings& settings, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor,
+              const std::function<void(std::size_t, std::span<T>)>& score) {
+  const std::size_t rows = n.heads * n.queries;
+  const Array<T> values = shown_values(in);
+  Output<T> output{.out = Array<T>(rows, n.value), .log_sum_exp = std::vector<T>(rows)};
+  if (want.weights) output.weights = Array<T>(rows, n.keys);
+  executor.each((rows + block_rows - 1) / block_rows, [&](std::size_t block, std::size_t) {
+    const std::size_t first = block * block_rows, count = std::min(block_rows, rows - first);
+    Array<T> weights(count, n.keys);
+    for (std::size_t r = 0; r < count; ++r) score(first + r, weights.row(r));
+    hide<T>(in, n, pooling_scale<T>(settings), first, weights);
+    std::ranges::copy(weigh<T>(settings, static_cast<T>(settings.temperature), weights), output.log_sum_exp.begin() + static_cast<std::ptrdiff_t>(first));
+    times<T>(weights, values, View<T>(output.out.row(first).data(), count, n.value));
+    if (want.weights) std::ranges::copy(weights.values, output.weights.row(first).begin());
+  });
   return output;
 }
 
 template <class T>
-Array<T> mix_backward(const Settings& settings, const Input<T>& in, const Sizes& n, Array<T> scores, View<const T> d_out, Gradients<T>& gradients) {
+void mix_backward(const Settings& settings, const Input<T>& in, const Sizes& n, View<const T> d_out, Gradients<T>& gradients,
+                  const std::function<void(std::size_t, std::span<T>)>& score, const std::function<void(std::size_t, std::span<const T>)>& back) {
   const T scale = pooling_scale<T>(settings), temperature = static_cast<T>(settings.temperature);
-  hide(in, n, scale, scores);
-  weigh(settings, temperature, scores);
-  Array<T> d(scores.rows, scores.columns);
-  times_transposed<T>(d_out, shown_values(in), d);
-  weigh_backward(settings, temperature, scores, d);
-  if (in.bias.data != nullptr) {
-    gradients.bias = Array<T>(n.queries, n.keys);
-    for (std::size_t r = 0; r < d.rows; ++r) add_scaled(gradients.bias.row(r % n.queries), T{1}, d.row(r).data());
-  }
+  const Array<T> values = shown_values(in);
+  if (in.bias.data != nullptr) gradients.bias = Array<T>(n.queries, n.keys);
   if (!values_are_keys(in)) gradients.v = Array<T>(n.keys, n.value);
-  transposed_times<T>(scores, d_out, values_are_keys(in) ? gradients.k : gradients.v, Into::add);
-  for (T& x : d.values) x *= scale;
-  return d;
+  const std::size_t rows = n.heads * n.queries;
+  for (std::size_t first = 0; first < rows; first += block_rows) {
+    const std::size_t count = std::min(block_rows, rows - first);
+    const View<const T> pull(d_out.data + first * d_out.stride, count, d_out.columns, d_out.stride);
+    Array<T> weights(count, n.keys), d(count, n.keys);
+    for (std::size_t r = 0; r < count; ++r) score(first + r, weights.row(r));
+    hide<T>(in, n, scale, first, weights);
+    weigh<T>(settings, temperature, weights);
+    times_transposed<T>(pull, values, d);
+    weigh_backward<T>(settings, temperature, weights, d);
+    transposed_times<T>(weights, pull, values_are_keys(in) ? gradients.k : gradients.v, Into::add);
+    for (std::size_t r = 0; r < count; ++r) {
+      if (in.bias.data != nullptr) add_scaled(gradients.bias.row((first + r) % n.queries), T{1}, d.row(r).data());
+      for (T& x : d.row(r)) x *= scale;
+      back(first + r, d.row(r));
+    }
+  }
 }
 
 template <class T>
@@ -141,11 +162,13 @@ void tanh_all(std::span<T> x) {
 #define WEIR_BOTH(T)                                                                                                                       \
   template Array<T> shown(const Mask&, View<const T>);                                                                                     \
   template Array<T> shown_values(const Input<T>&);                                                                                         \
-  template void hide(const Input<T>&, const Sizes&, T, Array<T>&);                                                                         \
-  template std::vector<T> weigh(const Settings&, T, Array<T>&);                                                                            \
-  template void weigh_backward(const Settings&, T, const Array<T>&, Array<T>&);                                                            \
-  template Output<T> mix(const Settings&, const Input<T>&, const Sizes&, Array<T>, const Want&);                                           \
-  template Array<T> mix_backward(const Settings&, const Input<T>&, const Sizes&, Array<T>, View<const T>, Gradients<T>&);                  \
+  template void hide(const Input<T>&, const Sizes&, T, std::size_t, View<T>);                                                              \
+  template std::vector<T> weigh(const Settings&, T, View<T>);                                                                              \
+  template void weigh_backward(const Settings&, T, View<const T>, View<T>);                                                                \
+  template Output<T> mix(const Settings&, const Input<T>&, const Sizes&, const Want&, const Executor&,                                     \
+                         const std::function<void(std::size_t, std::span<T>)>&);                                                           \
+  template void mix_backward(const Settings&, const Input<T>&, const Sizes&, View<const T>, Gradients<T>&,                                 \
+                             const std::function<void(std::size_t, std::span<T>)>&, const std::function<void(std::size_t, std::span<const T>)>&); \
   template Result<Sizes> shared_sizes(const Input<T>&, std::size_t, std::size_t);                                                          \
   template Status start_mixture(Stream<T>&, std::size_t, std::size_t);                                                                                \
   template void absorb(std::span<T>, T, std::span<const T>);                                                                               \

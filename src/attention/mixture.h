@@ -5,6 +5,7 @@
 // Rows are heads·Tq, head by head; row r is seen by the mask as query r mod Tq. Pure functions; any thread.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -21,21 +22,27 @@ bool values_are_keys(const Input<T>& in) { return in.v.data == nullptr && in.v.c
 template <class T>
 Array<T> shown_values(const Input<T>& in);
 
-// scores [heads·Tq × Tk] become (scale · score + bias), −inf where hidden.
+// Rows of scores from row `first` on become (scale · score + bias), −inf where hidden.
 template <class T>
-void hide(const Input<T>& in, const Sizes& n, T scale, Array<T>& scores);
+void hide(const Input<T>& in, const Sizes& n, T scale, std::size_t first, View<T> scores);
 // Then weights; returns the log-sum-exp of every row.
 template <class T>
-std::vector<T> weigh(const Settings& settings, T temperature, Array<T>& scores);
+std::vector<T> weigh(const Settings& settings, T temperature, View<T> scores);
 // d = ∂/∂weight becomes ∂/∂(scale · score + bias).
 template <class T>
-void weigh_backward(const Settings& settings, T temperature, const Array<T>& weights, Array<T>& d);
-// Both steps, and the mixture of values that all heads share: out [heads·Tq × dv].
+void weigh_backward(const Settings& settings, T temperature, View<const T> weights, View<T> d);
+
+// Rows are worked on in blocks of so many, so that scratch is a block and not Tq × Tk.
+constexpr std::size_t block_rows = 64;
+
+// All of it, for heads that share the values: out [heads·Tq × dv]. score(r, row) writes the scores of row r; blocks of rows go to the Executor.
 template <class T>
-Output<T> mix(const Settings& settings, const Input<T>& in, const Sizes& n, Array<T> scores, const Want& want);
-// From ∂/∂out to ∂/∂score; fills the gradients of bias and of v (or adds to k's where v is empty).
+Output<T> mix(const Settings& settings, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor,
+              const std::function<void(std::size_t, std::span<T>)>& score);
+// back(r, d) gets ∂/∂score of row r, in ascending order; here are the gradients of bias and of v (added to k's where v is empty).
 template <class T>
-Array<T> mix_backward(const Settings& settings, const Input<T>& in, const Sizes& n, Array<T> scores, View<const T> d_out, Gradients<T>& gradients);
+void mix_backward(const Settings& settings, const Input<T>& in, const Sizes& n, View<const T> d_out, Gradients<T>& gradients,
+                  const std::function<void(std::size_t, std::span<T>)>& score, const std::function<void(std::size_t, std::span<const T>)>& back);
 // Sizes of a form whose heads share the values; Tk and dv from k and v.
 template <class T>
 Result<Sizes> shared_sizes(const Input<T>& in, std::size_t queries, std::size_t heads);

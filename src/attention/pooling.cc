@@ -11,6 +11,8 @@
 // Parameters: w1 [hidden × model], w2 [heads × hidden]. Backward: ∂W₂ = ∂E·T, ∂T = ∂Eᵀ·W₂, then through tanh into W₁ and X.
 //
 // Both are O(Tk) and stream: (m, l, acc) a head. Positions have no meaning here: Mask's query is 0.
+#include <algorithm>
+
 #include "attention/mixture.h"
 #include "attention/products.h"
 
@@ -36,25 +38,27 @@ Result<Sizes> dot_sizes(const Settings& s, const Input<T>& in) {
 }
 
 template <class T>
-Array<T> dot_scores(const Parameters<T>& p, const Array<T>& x) {
-  Array<T> scores(1, x.rows);
-  for (std::size_t j = 0; j < x.rows; ++j) scores.values[j] = dot(p[0].value.values.data(), x.row(j).data(), x.columns);
-  return scores;
+void dot_scores(const Parameters<T>& p, const Array<T>& x, std::span<T> row) {
+  for (std::size_t j = 0; j < x.rows; ++j) row[j] = dot(p[0].value.values.data(), x.row(j).data(), x.columns);
 }
 
 template <class T>
-Output<T> dot_forward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& want, const Executor&) {
-  return mix(s, in, n, dot_scores(p, shown(in.mask, in.k)), want);
+Output<T> dot_forward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor) {
+  const Array<T> x = shown(in.mask, in.k);
+  return mix<T>(s, in, n, want, executor, [&](std::size_t, std::span<T> row) { dot_scores(p, x, row); });
 }
 
 template <class T>
 Gradients<T> dot_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out, const Executor&) {
   Gradients<T> g{.k = Array<T>(n.keys, n.head), .parameters = zeros_like(p)};
-  const Array<T> x = shown(in.mask, in.k), d = mix_backward(s, in, n, dot_scores(p, x), d_out, g);
-  for (std::size_t j = 0; j < n.keys; ++j) {
-    add_scaled(std::span(g.parameters[0].value.values), d.values[j], x.row(j).data());
-    add_scaled(g.k.row(j), d.values[j], p[0].value.values.data());
-  }
+  const Array<T> x = shown(in.mask, in.k);
+  const auto score = [&](std::size_t, std::span<T> row) { dot_scores(p, x, row); };
+  mix_backward<T>(s, in, n, d_out, g, score, [&](std::size_t, std::span<const T> d) {
+    for (std::size_t j = 0; j < n.keys; ++j) {
+      add_scaled(std::span(g.parameters[0].value.values), d[j], x.row(j).data());
+      add_scaled(g.k.row(j), d[j], p[0].value.values.data());
+    }
+  });
   return g;
 }
 
@@ -101,16 +105,23 @@ Array<T> heads_scores(const Parameters<T>& p, const Array<T>& t) {
 }
 
 template <class T>
-Output<T> heads_forward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& want, const Executor&) {
-  return mix(s, in, n, heads_scores(p, layer<T>(p, shown(in.mask, in.k))), want);
+auto row_of(const Array<T>& scores) {
+  return [&scores](std::size_t h, std::span<T> row) { std::ranges::copy(scores.row(h), row.begin()); };
+}
+
+template <class T>
+Output<T> heads_forward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor) {
+  const Array<T> scores = heads_scores(p, layer<T>(p, shown(in.mask, in.k)));
+  return mix<T>(s, in, n, want, executor, row_of(scores));
 }
 
 template <class T>
 Gradients<T> heads_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out, const Executor&) {
   Gradients<T> g{.k = Array<T>(n.keys, n.head), .parameters = zeros_like(p)};
-  const Array<T> x = shown(in.mask, in.k), t = layer<T>(p, x), d = mix_backward(s, in, n, heads_scores(p, t), d_out, g);
+  const Array<T> x = shown(in.mask, in.k), t = layer<T>(p, x), scores = heads_scores(p, t);
+  Array<T> d(n.heads, n.keys), back(t.rows, t.columns);
+  mix_backward<T>(s, in, n, d_out, g, row_of(scores), [&](std::size_t h, std::span<const T> row) { std::ranges::copy(row, d.row(h).begin()); });
   times<T>(d, t, g.parameters[w2].value);
-  Array<T> back(t.rows, t.columns);
   transposed_times<T>(d, p[w2].value, back);
   for (std::size_t i = 0; i < t.values.size(); ++i) back.values[i] *= 1 - t.values[i] * t.values[i];
   affine_backward<T>(x, p[w1].value, back, g.k, g.parameters[w1].value, {}, Into::add);

@@ -8,7 +8,8 @@
 // step where it stays inside. A target beyond what the row's keys allow gets the nearest there is.
 //
 // Backward, with dz from the normaliser: ∂age = −Σᵢ dz/τ, ∂τ = Σ dz·age/τ², ∂importance = Σᵢ dz/importance, ∂temperature = −Σ dz·z/temperature.
-// A stream has one fixed query: (m, l, acc) a head, and m falls by dt/τ. Cost: as dot_product with weights.
+// A stream has one fixed query: (m, l, acc) a head, and m falls by dt/τ. Cost: as dot_product with rows of weights
+// made whole, a block of queries at a time; with a target some ten exponentials a weight more.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -72,20 +73,6 @@ T temperature_for(std::span<const T> z, double target, double otherwise) {
   return static_cast<T>(std::exp(at));
 }
 
-// What makes a call: weights of every head and query, and what led to them.
-template <class T>
-struct Work {
-  Array<T> k, v;                // zeros where hidden
-  Array<T> logits;              // z
-  Array<T> weights;
-  std::vector<T> log_sum_exp, temperature;
-};
-
-template <class T>
-View<T> block(Array<T>& x, std::size_t head, std::size_t rows) { return {x.values.data() + head * rows * x.columns, rows, x.columns}; }
-template <class T>
-View<const T> block(const Array<T>& x, std::size_t head, std::size_t rows) { return {x.values.data() + head * rows * x.columns, rows, x.columns}; }
-
 // Of every key, before it meets a query.
 template <class T>
 std::vector<T> key_terms(const Settings& s, const Input<T>& in, const Sizes& n) {
@@ -98,74 +85,115 @@ std::vector<T> key_terms(const Settings& s, const Input<T>& in, const Sizes& n) 
   return terms;
 }
 
+// What all blocks read: keys and values with zeros where hidden.
 template <class T>
-Work<T> work(const Settings& s, const Input<T>& in, const Sizes& n, const std::vector<T>& temperature, const Executor& executor) {
-  Work<T> w{.k = shown(in.mask, in.k), .v = shown(in.mask, in.v), .logits = Array<T>(n.heads * n.queries, n.keys)};
-  const std::size_t group = n.heads / n.kv_heads;
-  executor.each(n.heads, [&](std::size_t h, std::size_t) {
-    times_transposed<T>(columns(in.q, h * n.head, n.head), columns(View<const T>(w.k), h / group * n.head, n.head), block(w.logits, h, n.queries));
-  });
-  hide(in, n, scale_of<T>(s, n.head), w.logits);
-  const std::vector<T> terms = key_terms(s, in, n);
-  for (std::size_t r = 0; r < w.logits.rows; ++r) add_scaled(w.logits.row(r), T{1}, terms.data());
-  w.temperature = temperature;
-  if (w.temperature.empty()) {
-    w.temperature.assign(w.logits.rows, static_cast<T>(s.temperature));
-    if (s.effective_keys != 0)
-      executor.each(w.logits.rows, [&](std::size_t r, std::size_t) {
-        w.temperature[r] = temperature_for<T>(w.logits.row(r), s.effective_keys, s.temperature);
-      });
+struct Keys {
+  Array<T> k, v;
+  std::vector<T> terms;
+};
+
+// A head's queries [first, first + rows): their logits and weights.
+template <class T>
+struct Block {
+  std::size_t head, kv, first;
+  View<const T> q;
+  Array<T> logits, weights;  // z; and what became of it
+  std::vector<T> log_sum_exp, temperature;
+};
+
+template <class T>
+View<T> rows(View<T> x, std::size_t first, std::size_t n) { return {x.data + first * x.stride, n, x.columns, x.stride}; }
+
+// chosen: the temperatures of a forward() with a target; empty: they are found here.
+template <class T>
+Block<T> block_of(const Settings& s, const Input<T>& in, const Sizes& n, const Keys<T>& keys, std::size_t head, std::size_t first, std::span<const T> chosen) {
+  const std::size_t count = std::min(block_rows, n.queries - first), row = head * n.queries + first;
+  Block<T> b{.head = head, .kv = head / (n.heads / n.kv_heads), .first = first, .q = rows(columns(in.q, head * n.head, n.head), first, count),
+             .logits = Array<T>(count, n.keys), .log_sum_exp = std::vector<T>(count), .temperature = std::vector<T>(count, static_cast<T>(s.temperature))};
+  times_transposed<T>(b.q, columns(View<const T>(keys.k), b.kv * n.head, n.head), b.logits);
+  hide<T>(in, n, scale_of<T>(s, n.head), row, b.logits);
+  b.weights = Array<T>(count, n.keys);
+  for (std::size_t r = 0; r < count; ++r) {
+    add_scaled(b.logits.row(r), T{1}, keys.terms.data());
+    if (s.effective_keys != 0) b.temperature[r] = chosen.empty() ? temperature_for<T>(b.logits.row(r), s.effective_keys, s.temperature) : chosen[row + r];
+    std::ranges::copy(b.logits.row(r), b.weights.row(r).begin());
+    b.log_sum_exp[r] = weigh<T>(s, b.temperature[r], View<T>(b.weights.row(r).data(), 1, n.keys))[0];
   }
-  w.weights = w.logits;
-  for (std::size_t r = 0; r < w.weights.rows; ++r)
-    for (T& x : w.weights.row(r)) x /= w.temperature[r];
-  w.log_sum_exp = weigh(s, T{1}, w.weights);
-  return w;
+  return b;
 }
 
 template <class T>
+Keys<T> keys_of(const Settings& s, const Input<T>& in, const Sizes& n) { return {shown(in.mask, in.k), shown(in.mask, in.v), key_terms(s, in, n)}; }
+
+template <class T>
 Output<T> forward(const Settings& s, const Parameters<T>&, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor) {
-  Work<T> w = work(s, in, n, {}, executor);
-  Output<T> output{.out = Array<T>(n.queries, n.heads * n.value)};
-  const std::size_t group = n.heads / n.kv_heads;
-  executor.each(n.heads, [&](std::size_t h, std::size_t) {
-    times<T>(block(std::as_const(w.weights), h, n.queries), columns(View<const T>(w.v), h / group * n.value, n.value), columns(View<T>(output.out), h * n.value, n.value));
+  const Keys<T> keys = keys_of(s, in, n);
+  const std::size_t all = n.heads * n.queries, blocks = (n.queries + block_rows - 1) / block_rows;
+  Output<T> output{.out = Array<T>(n.queries, n.heads * n.value), .log_sum_exp = std::vector<T>(all)};
+  if (want.weights) output.weights = Array<T>(all, n.keys);
+  if (s.effective_keys != 0) output.temperature.resize(all);
+  executor.each(n.heads * blocks, [&](std::size_t index, std::size_t) {
+    const Block<T> b = block_of<T>(s, in, n, keys, index / blocks, index % blocks * block_rows, {});
+    const std::size_t row = b.head * n.queries + b.first;
+    const auto at = static_cast<std::ptrdiff_t>(row);
+    times<T>(b.weights, columns(View<const T>(keys.v), b.kv * n.value, n.value), rows(columns(View<T>(output.out), b.head * n.value, n.value), b.first, b.weights.rows));
+    std::ranges::copy(b.log_sum_exp, output.log_sum_exp.begin() + at);
+    if (want.weights) std::ranges::copy(b.weights.values, output.weights.row(row).begin());
+    if (s.effective_keys != 0) std::ranges::copy(b.temperature, output.temperature.begin() + at);
   });
-  if (want.weights) output.weights = std::move(w.weights);
-  output.log_sum_exp = std::move(w.log_sum_exp);
-  if (s.effective_keys != 0) output.temperature = std::move(w.temperature);
   return output;
+}
+
+// What heads add up to: each key/value head has its own, summed in order.
+template <class T>
+struct Sums {
+  Array<T> bias;
+  std::vector<T> by_key;  // of z
+  T temperature = 0;
+};
+
+template <class T>
+void block_backward(const Settings& s, const Sizes& n, const Keys<T>& keys, const Block<T>& b, View<const T> d_out, Gradients<T>& g, Sums<T>& sums) {
+  const View<const T> pull = rows(columns(d_out, b.head * n.value, n.value), b.first, b.weights.rows);
+  Array<T> d(b.weights.rows, n.keys);
+  transposed_times<T>(b.weights, pull, columns(View<T>(g.v), b.kv * n.value, n.value), Into::add);
+  times_transposed<T>(pull, columns(View<const T>(keys.v), b.kv * n.value, n.value), d);
+  const T scale = scale_of<T>(s, n.head);
+  for (std::size_t r = 0; r < d.rows; ++r) {
+    const std::span<T> row = d.row(r);
+    weigh_backward<T>(s, b.temperature[r], View<const T>(b.weights.row(r).data(), 1, n.keys), View<T>(row.data(), 1, n.keys));
+    add_scaled(std::span(sums.by_key), T{1}, row.data());
+    if (sums.bias.rows != 0) add_scaled(sums.bias.row(b.first + r), T{1}, row.data());
+    for (std::size_t j = 0; j < n.keys; ++j) {
+      if (row[j] != 0) sums.temperature -= row[j] * b.logits.row(r)[j] / b.temperature[r];  // what is hidden has 0, and −inf for its logit
+      row[j] *= scale;
+    }
+  }
+  times<T>(d, columns(View<const T>(keys.k), b.kv * n.head, n.head), rows(columns(View<T>(g.q), b.head * n.head, n.head), b.first, d.rows));
+  transposed_times<T>(d, b.q, columns(View<T>(g.k), b.kv * n.head, n.head), Into::add);
 }
 
 template <class T>
 Gradients<T> backward(const Settings& s, const Parameters<T>&, const Input<T>& in, const Sizes& n, const Output<T>& output, View<const T> d_out,
                       const Executor& executor) {
-  const Work<T> w = work(s, in, n, output.temperature, executor);
+  const Keys<T> keys = keys_of(s, in, n);
   Gradients<T> g{.q = Array<T>(n.queries, n.heads * n.head), .k = Array<T>(n.keys, n.kv_heads * n.head), .v = Array<T>(n.keys, n.kv_heads * n.value)};
-  Array<T> d(w.weights.rows, n.keys);
   const std::size_t group = n.heads / n.kv_heads;
+  const bool biased = in.bias.data != nullptr;
+  std::vector<Sums<T>> parts(n.kv_heads);
   executor.each(n.kv_heads, [&](std::size_t kv, std::size_t) {
-    for (std::size_t h = kv * group; h < (kv + 1) * group; ++h) {
-      const View<const T> d_head = columns(d_out, h * n.value, n.value);
-      times_transposed<T>(d_head, columns(View<const T>(w.v), kv * n.value, n.value), block(d, h, n.queries));
-      transposed_times<T>(block(w.weights, h, n.queries), d_head, columns(View<T>(g.v), kv * n.value, n.value), Into::add);
-    }
+    parts[kv] = {.bias = biased ? Array<T>(n.queries, n.keys) : Array<T>(), .by_key = std::vector<T>(n.keys)};
+    for (std::size_t head = kv * group; head < (kv + 1) * group; ++head)
+      for (std::size_t first = 0; first < n.queries; first += block_rows)
+        block_backward<T>(s, n, keys, block_of<T>(s, in, n, keys, head, first, output.temperature), d_out, g, parts[kv]);
   });
-  weigh_backward(s, T{1}, w.weights, d);
-  // d is by z / temperature; what is hidden has 0.
-  for (std::size_t r = 0; r < d.rows; ++r)
-    for (std::size_t j = 0; j < n.keys; ++j) {
-      T& x = d.row(r)[j];
-      x /= w.temperature[r];
-      if (x != 0) g.temperature -= x * w.logits.row(r)[j] / w.temperature[r];
-    }
-  if (s.effective_keys != 0) g.temperature = 0;
-  if (in.bias.data != nullptr) {
-    g.bias = Array<T>(n.queries, n.keys);
-    for (std::size_t r = 0; r < d.rows; ++r) add_scaled(g.bias.row(r % n.queries), T{1}, d.row(r).data());
-  }
   std::vector<T> by_key(n.keys);
-  for (std::size_t r = 0; r < d.rows; ++r) add_scaled(std::span(by_key), T{1}, d.row(r).data());
+  if (biased) g.bias = Array<T>(n.queries, n.keys);
+  for (const Sums<T>& part : parts) {
+    add_scaled(std::span(by_key), T{1}, part.by_key.data());
+    if (biased) add_scaled(std::span(g.bias.values), T{1}, part.bias.values.data());
+    if (s.effective_keys == 0) g.temperature += part.temperature;
+  }
   g.age.resize(in.age.size());
   g.importance.resize(in.importance.size());
   for (std::size_t j = 0; j < n.keys; ++j) {
@@ -176,15 +204,6 @@ Gradients<T> backward(const Settings& s, const Parameters<T>&, const Input<T>& i
     }
     if (!in.importance.empty()) g.importance[j] = by_key[j] / in.importance[j];
   }
-  const T scale = scale_of<T>(s, n.head);
-  for (T& x : d.values) x *= scale;
-  executor.each(n.kv_heads, [&](std::size_t kv, std::size_t) {
-    for (std::size_t h = kv * group; h < (kv + 1) * group; ++h) {
-      const View<const T> d_head = block(std::as_const(d), h, n.queries);
-      times<T>(d_head, columns(View<const T>(w.k), kv * n.head, n.head), columns(View<T>(g.q), h * n.head, n.head));
-      transposed_times<T>(d_head, columns(in.q, h * n.head, n.head), columns(View<T>(g.k), kv * n.head, n.head), Into::add);
-    }
-  });
   return g;
 }
 
