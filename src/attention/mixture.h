@@ -33,7 +33,7 @@ template <class T>
 void weigh_backward(const Settings& settings, T temperature, View<const T> weights, View<T> d);
 
 // Rows are worked on in blocks of so many, so that scratch is a block and not Tq × Tk.
-constexpr std::size_t block_rows = 64;
+constexpr std::size_t block_rows = 128;
 
 // All of it, for heads that share the values: out [heads·Tq × dv]. score(r, row) writes the scores of row r; blocks of rows go to the Executor.
 template <class T>

@@ -1,28 +1,58 @@
 #include "attention/normalise.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
 #include <vector>
 
 #include "base/result.h"
+#include "math/math.h"
 
 namespace weir::attention {
 namespace {
 
 constexpr double none = -std::numeric_limits<double>::infinity();
 
+constexpr std::size_t lanes = 8;  // sums and maxima side by side: a compiler turns them into vectors
+
+// And whether there is a NaN or +inf.
+template <class T>
+std::pair<T, bool> greatest(std::span<const T> z) {
+  std::array<T, lanes> tops;
+  std::array<std::int32_t, lanes> broken{};
+  tops.fill(static_cast<T>(none));
+  const T* x = z.data();
+  const std::size_t whole = z.size() - z.size() % lanes;
+  const auto look = [&](std::size_t i, std::size_t l) {
+    tops[l] = tops[l] < x[i] ? x[i] : tops[l];
+    broken[l] |= static_cast<std::int32_t>(!(x[i] < std::numeric_limits<T>::infinity()));
+  };
+  for (std::size_t i = 0; i < whole; i += lanes)
+    for (std::size_t l = 0; l < lanes; ++l) look(i + l, l);
+  for (std::size_t i = whole; i < z.size(); ++i) look(i, 0);
+  return {*std::ranges::max_element(tops), std::ranges::any_of(broken, [](std::int32_t b) { return b != 0; })};
+}
+
 // e^(z − top) / Σ in place; the log-sum-exp.
 template <class T>
 T softmax(std::span<T> z, T top) {
-  double sum = 0;
-  for (T& x : z) {
-    x = std::exp(x - top);
-    sum += static_cast<double>(x);
+  std::array<double, lanes> sums{};
+  const std::size_t n = z.size(), whole = n - n % lanes;
+  T* x = z.data();
+  if constexpr (std::is_same_v<T, float>) {
+    for (std::size_t i = 0; i < n; ++i) x[i] -= top;
+    math::exp(z);
+  } else {
+    for (std::size_t i = 0; i < n; ++i) x[i] = std::exp(x[i] - top);
   }
+  for (std::size_t i = 0; i < whole; i += lanes)
+    for (std::size_t l = 0; l < lanes; ++l) sums[l] += static_cast<double>(x[i + l]);
+  for (std::size_t i = whole; i < n; ++i) sums[0] += static_cast<double>(x[i]);
+  const double sum = std::accumulate(sums.begin(), sums.end(), 0.0);
   const T inverse = static_cast<T>(1 / sum);
-  for (T& x : z) x *= inverse;
+  for (std::size_t i = 0; i < n; ++i) x[i] *= inverse;
   return static_cast<T>(static_cast<double>(top) + std::log(sum));
 }
 
@@ -92,12 +122,7 @@ void sigmoid(std::span<T> z) {
 
 template <class T>
 T normalise(Normaliser normaliser, std::size_t k, std::span<T> z) {
-  T top = static_cast<T>(none);
-  bool broken = false;
-  for (const T x : z) {
-    broken = broken || !(x < std::numeric_limits<T>::infinity());
-    top = std::max(top, x);
-  }
+  const auto [top, broken] = greatest<T>(z);
   const bool sums = normaliser == Normaliser::softmax || normaliser == Normaliser::top_k;
   if (broken) {
     std::ranges::fill(z, std::numeric_limits<T>::quiet_NaN());
@@ -132,7 +157,18 @@ void normalise_backward(Normaliser normaliser, std::span<const T> weights, std::
     for (std::size_t j = 0; j < d.size(); ++j) d[j] *= weights[j] * (1 - weights[j]);
     return;
   }
-  const bool simple = normaliser == Normaliser::softmax || normaliser == Normaliser::top_k;  // their factors sum to 1
+  if (normaliser == Normaliser::softmax || normaliser == Normaliser::top_k) {  // their factors sum to 1
+    std::array<double, lanes> sums{};
+    const T* p = weights.data();
+    T* to = d.data();
+    const std::size_t n = d.size(), whole = n - n % lanes;
+    for (std::size_t j = 0; j < whole; j += lanes)
+      for (std::size_t l = 0; l < lanes; ++l) sums[l] += static_cast<double>(p[j + l]) * static_cast<double>(to[j + l]);
+    for (std::size_t j = whole; j < n; ++j) sums[0] += static_cast<double>(p[j]) * static_cast<double>(to[j]);
+    const T mean = static_cast<T>(std::accumulate(sums.begin(), sums.end(), 0.0));
+    for (std::size_t j = 0; j < n; ++j) to[j] = p[j] * (to[j] - mean);
+    return;
+  }
   for (std::size_t j = 0; j < d.size(); ++j) {
     const double f = static_cast<double>(factor(weights[j]));
     sum += f;
@@ -142,7 +178,7 @@ void normalise_backward(Normaliser normaliser, std::span<const T> weights, std::
     std::ranges::fill(d, T{0});
     return;
   }
-  const T mean = static_cast<T>(simple ? inner : inner / sum);
+  const T mean = static_cast<T>(inner / sum);
   for (std::size_t j = 0; j < d.size(); ++j) d[j] = factor(weights[j]) * (d[j] - mean);
 }
 

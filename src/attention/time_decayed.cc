@@ -92,11 +92,11 @@ struct Keys {
   std::vector<T> terms;
 };
 
-// A head's queries [first, first + rows): their logits and weights.
+// A head's queries [first, first + rows): their logits and weights. Scratch of one worker, used again for block after block.
 template <class T>
 struct Block {
-  std::size_t head, kv, first;
-  View<const T> q;
+  std::size_t head = 0, kv = 0, first = 0;
+  View<const T> q{};
   Array<T> logits, weights;  // z; and what became of it
   std::vector<T> log_sum_exp, temperature;
 };
@@ -106,20 +106,24 @@ View<T> rows(View<T> x, std::size_t first, std::size_t n) { return {x.data + fir
 
 // chosen: the temperatures of a forward() with a target; empty: they are found here.
 template <class T>
-Block<T> block_of(const Settings& s, const Input<T>& in, const Sizes& n, const Keys<T>& keys, std::size_t head, std::size_t first, std::span<const T> chosen) {
+void fill(Block<T>& b, const Settings& s, const Input<T>& in, const Sizes& n, const Keys<T>& keys, std::size_t head, std::size_t first, std::span<const T> chosen) {
   const std::size_t count = std::min(block_rows, n.queries - first), row = head * n.queries + first;
-  Block<T> b{.head = head, .kv = head / (n.heads / n.kv_heads), .first = first, .q = rows(columns(in.q, head * n.head, n.head), first, count),
-             .logits = Array<T>(count, n.keys), .log_sum_exp = std::vector<T>(count), .temperature = std::vector<T>(count, static_cast<T>(s.temperature))};
+  b.head = head;
+  b.kv = head / (n.heads / n.kv_heads);
+  b.first = first;
+  b.q = rows(columns(in.q, head * n.head, n.head), first, count);
+  for (Array<T>* a : {&b.logits, &b.weights})
+    if (a->rows != count) *a = Array<T>(count, n.keys);
+  b.log_sum_exp.resize(count);
+  b.temperature.assign(count, static_cast<T>(s.temperature));
   times_transposed<T>(b.q, columns(View<const T>(keys.k), b.kv * n.head, n.head), b.logits);
   hide<T>(in, n, scale_of<T>(s, n.head), row, b.logits);
-  b.weights = Array<T>(count, n.keys);
   for (std::size_t r = 0; r < count; ++r) {
     add_scaled(b.logits.row(r), T{1}, keys.terms.data());
     if (s.effective_keys != 0) b.temperature[r] = chosen.empty() ? temperature_for<T>(b.logits.row(r), s.effective_keys, s.temperature) : chosen[row + r];
     std::ranges::copy(b.logits.row(r), b.weights.row(r).begin());
     b.log_sum_exp[r] = weigh<T>(s, b.temperature[r], View<T>(b.weights.row(r).data(), 1, n.keys))[0];
   }
-  return b;
 }
 
 template <class T>
@@ -132,8 +136,10 @@ Output<T> forward(const Settings& s, const Parameters<T>&, const Input<T>& in, c
   Output<T> output{.out = Array<T>(n.queries, n.heads * n.value), .log_sum_exp = std::vector<T>(all)};
   if (want.weights) output.weights = Array<T>(all, n.keys);
   if (s.effective_keys != 0) output.temperature.resize(all);
-  executor.each(n.heads * blocks, [&](std::size_t index, std::size_t) {
-    const Block<T> b = block_of<T>(s, in, n, keys, index / blocks, index % blocks * block_rows, {});
+  std::vector<Block<T>> scratch(std::max<std::size_t>(executor.threads, 1));
+  executor.each(n.heads * blocks, [&](std::size_t index, std::size_t worker) {
+    Block<T>& b = scratch[worker];
+    fill<T>(b, s, in, n, keys, index / blocks, index % blocks * block_rows, {});
     const std::size_t row = b.head * n.queries + b.first;
     const auto at = static_cast<std::ptrdiff_t>(row);
     times<T>(b.weights, columns(View<const T>(keys.v), b.kv * n.value, n.value), rows(columns(View<T>(output.out), b.head * n.value, n.value), b.first, b.weights.rows));
@@ -183,9 +189,12 @@ Gradients<T> backward(const Settings& s, const Parameters<T>&, const Input<T>& i
   std::vector<Sums<T>> parts(n.kv_heads);
   executor.each(n.kv_heads, [&](std::size_t kv, std::size_t) {
     parts[kv] = {.bias = biased ? Array<T>(n.queries, n.keys) : Array<T>(), .by_key = std::vector<T>(n.keys)};
+    Block<T> b;
     for (std::size_t head = kv * group; head < (kv + 1) * group; ++head)
-      for (std::size_t first = 0; first < n.queries; first += block_rows)
-        block_backward<T>(s, n, keys, block_of<T>(s, in, n, keys, head, first, output.temperature), d_out, g, parts[kv]);
+      for (std::size_t first = 0; first < n.queries; first += block_rows) {
+        fill<T>(b, s, in, n, keys, head, first, output.temperature);
+        block_backward<T>(s, n, keys, b, d_out, g, parts[kv]);
+      }
   });
   std::vector<T> by_key(n.keys);
   if (biased) g.bias = Array<T>(n.queries, n.keys);
