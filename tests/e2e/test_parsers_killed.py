@@ -130,6 +130,24 @@ class Killed(unittest.TestCase):
         report = weir('--json', 'doctor', data=self.server.data, check=False)[1]
         self.assertIn('seccomp on', report)
 
+    @unittest.skipUnless(os.environ.get('WEIR_LONG'), 'waits for time limits: set WEIR_LONG=1')
+    def test_who_only_stands_still(self):
+        ids = [self.add('a'), self.add('b')]
+        for pid in self.workers():   # a parser that never answers: its document's time is up after 15 s
+            os.kill(pid, signal.SIGSTOP)
+        self.server.post(f'/api/sources/{ids[0]}/refresh')
+        until(lambda: self.server.get(f'/api/sources/{ids[0]}').json['health'] == 'quarantined', 20)
+        self.assertIn('more than 15', self.server.get(f'/api/sources/{ids[0]}').json['error'])
+        self.refreshed(ids[1])
+        self.refreshed(ids[0])       # by hand it is tried again
+        os.kill(self.zygote(), signal.SIGSTOP)
+        for pid in self.workers():
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.5)
+        before = self.total(ids[1])
+        self.server.post(f'/api/sources/{ids[1]}/refresh')
+        until(lambda: self.total(ids[1]) > before, 40)
+
     def test_both_while_feeds_come_in(self):
         ids = [self.add(f'f{n}') for n in range(6)]
         with ThreadPoolExecutor(6) as pool:
