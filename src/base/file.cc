@@ -38,7 +38,7 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t lim
   if (S_ISREG(info.st_mode)) out.reserve(std::min<std::size_t>(static_cast<std::size_t>(info.st_size), limit) + 1);
   std::size_t size = 0;
   while (true) {
-    if (size == out.size()) out.resize(std::max<std::size_t>(out.capacity(), size + 65536));
+    if (size == out.size()) out.resize(out.capacity() > size ? out.capacity() : size + 65536);
     const ssize_t got = ::read(file.fd, out.data() + size, out.size() - size);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return failed(path, "cannot read");

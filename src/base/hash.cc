@@ -15,7 +15,8 @@ std::uint64_t xxh3(std::string_view bytes, std::uint64_t seed) { return XXH3_64b
 Sha256 sha256(std::string_view bytes) {
   Sha256 out{};
   unsigned size = out.size();
-  CHECK(EVP_Digest(bytes.data(), bytes.size(), out.data(), &size, EVP_sha256(), nullptr) == 1);
+  static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);  // looked up once: for short texts the look-up costs more than the hash
+  CHECK(EVP_Digest(bytes.data(), bytes.size(), out.data(), &size, algorithm, nullptr) == 1);
   return out;
 }
 

@@ -99,9 +99,10 @@ bool is_cjk(char32_t c) {
 }
 
 std::string_view trim(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(spaces);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(spaces) - begin + 1);
+  const auto space = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); };  // `spaces`; a call of memchr for each character costs more
+  while (!text.empty() && space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && space(text.back())) text.remove_suffix(1);
+  return text;
 }
 
 std::string to_lower_ascii(std::string_view text) {
