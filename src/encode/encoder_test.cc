@@ -237,9 +237,12 @@ TEST_P(OfModel, AnyBytesAreText) {
 INSTANTIATE_TEST_SUITE_P(Models, OfModel, testing::Values("minilm", "e5-small"), [](const auto& test) { return std::string(test.param == std::string("minilm") ? "minilm" : "e5"); });
 
 TEST(Encoder, AbsentModelSaysHowToFetchIt) {
+  const char* const before = std::getenv("WEIR_MODELS");
+  const std::string kept = before == nullptr ? "" : before;
   ::setenv("WEIR_MODELS", "/nonexistent", 1);
   const auto absent = Encoder::load("minilm");
-  ::unsetenv("WEIR_MODELS");
+  if (before == nullptr) ::unsetenv("WEIR_MODELS");
+  else ::setenv("WEIR_MODELS", kept.c_str(), 1);
   ASSERT_FALSE(absent);
   EXPECT_EQ(absent.error().code, Code::not_found);
   EXPECT_NE(absent.error().text().find("weir model fetch minilm"), std::string::npos);
