@@ -111,7 +111,7 @@ void additive_scores(const Parameters<T>& p, const Array<T>& by_key, std::span<c
 
 template <class T>
 Output<T> additive_forward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor) {
-  const Array<T> by_key = affine<T>(shown(in.mask, in.k), p[w].value, p[b].value.values), by_query = affine<T>(in.q, p[u].value, {});
+  const Array<T> by_key = affine<T>(Shown<T>(in.mask, in.k).view, p[w].value, p[b].value.values), by_query = affine<T>(in.q, p[u].value, {});
   return mix<T>(s, in, n, want, executor, [&](std::size_t i, std::span<T> row) { additive_scores<T>(p, by_key, by_query.row(i), row); });
 }
 

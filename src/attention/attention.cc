@@ -411,10 +411,8 @@ Mixed<T> mixed_by(const Checked<T>& c, const Settings& settings, const Parameter
   if (c.form.mixed != nullptr) return c.form.mixed(settings, parameters, input, c.sizes, head, direction);
   const View<const T> v = input.v.data == nullptr && input.v.columns == 0 ? input.k : input.v;
   const std::size_t group = c.sizes.heads / c.sizes.kv_heads;
-  Mixed<T> m{.values = Array<T>(v.rows, c.sizes.value), .direction = {direction.begin(), direction.end()}, .constant = 0};
   const std::size_t first = v.columns == c.sizes.value ? 0 : head / group * c.sizes.value;
-  for (std::size_t j = 0; j < v.rows; ++j) std::copy_n(v.data + j * v.stride + first, c.sizes.value, m.values.row(j).data());
-  return m;
+  return {.values = columns(v, first, c.sizes.value), .direction = {direction.begin(), direction.end()}, .constant = 0, .made = {}};
 }
 
 }  // namespace

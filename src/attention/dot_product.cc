@@ -37,6 +37,7 @@ template struct Problem<double>;
 namespace {
 
 constexpr std::size_t block = 16;  // queries a task
+constexpr std::size_t few = 4;     // so many queries of a head of keys are answered before its keys would be packed
 
 Result<Sizes> sizes_of(std::size_t heads, std::size_t kv, std::size_t q, std::size_t k, std::size_t v, Position position) {
   const auto divided = [](std::string_view name, std::size_t columns, std::size_t by) -> Status {
@@ -147,7 +148,7 @@ Output<T> forward_of(const Settings& settings, const Parameters<T>&, const Input
   if (want.weights) output.weights = Array<T>(s.heads * s.queries, s.keys);
   const Problem<T> p(settings, input, s);
   if constexpr (std::is_same_v<T, float>)
-    if (settings.normaliser == Normaliser::softmax) {
+    if (settings.normaliser == Normaliser::softmax && s.queries * p.group() > few) {
       tiled_forward(p, output, want, executor);
       return output;
     }
@@ -166,7 +167,7 @@ Gradients<T> backward_of(const Settings& settings, const Parameters<T>&, const I
   const Problem<T> p(settings, input, s);
   bool tiled = false;
   if constexpr (std::is_same_v<T, float>)
-    if (settings.normaliser == Normaliser::softmax) {
+    if (settings.normaliser == Normaliser::softmax && s.queries * p.group() > few) {
       tiled_backward(p, output, d_out, g, executor);
       tiled = true;
     }

@@ -25,9 +25,10 @@ struct Shape {  // of a parameter
 // What one head mixes, for explain(): its values [Tk × n] (what the mask hides may hold anything), the direction [n] and what is added to every outcome.
 template <class T>
 struct Mixed {
-  Array<T> values;
+  View<const T> values;
   std::vector<T> direction;
   T constant = 0;
+  Array<T> made;  // what `values` looks at, where it is not the caller's
 };
 
 template <class T>

@@ -27,19 +27,17 @@ Array<T> shown(const Mask& mask, View<const T> x) {
 }
 
 template <class T>
-Array<T> shown_values(const Input<T>& in) { return shown(in.mask, values_are_keys(in) ? in.k : in.v); }
-
-template <class T>
 void hide(const Input<T>& in, const Sizes& n, T scale, std::size_t first, View<T> scores) {
   const bool masked = hides(in.mask), biased = in.bias.data != nullptr;
   for (std::size_t r = 0; r < scores.rows; ++r) {
     const std::size_t i = (first + r) % n.queries;
     T* __restrict row = scores.row(r).data();
+    for (std::size_t j = 0; j < scores.columns; ++j) {
+      row[j] *= scale;
+      row[j] = row[j] == nothing<T> ? std::numeric_limits<T>::quiet_NaN() : row[j];  // a score that overflowed is not a masked key
+    }
     if (masked || biased)
-      for (std::size_t j = 0; j < scores.columns; ++j)
-        row[j] = masked && !visible(in.mask, i, j) ? nothing<T> : scale * row[j] + (biased ? in.bias(i, j) : T{0});
-    else
-      for (std::size_t j = 0; j < scores.columns; ++j) row[j] *= scale;
+      for (std::size_t j = 0; j < scores.columns; ++j) row[j] = masked && !visible(in.mask, i, j) ? nothing<T> : row[j] + (biased ? in.bias(i, j) : T{0});
   }
 }
 
@@ -65,7 +63,8 @@ template <class T>
 Output<T> mix(const Settings& settings, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor,
               const std::function<void(std::size_t, std::span<T>)>& score) {
   const std::size_t rows = n.heads * n.queries;
-  const Array<T> values = shown_values(in);
+  const Shown<T> seen(in.mask, values_of(in));
+  const View<const T> values = seen.view;
   Output<T> output{.out = Array<T>(rows, n.value), .log_sum_exp = std::vector<T>(rows)};
   if (want.weights) output.weights = Array<T>(rows, n.keys);
   executor.each((rows + block_rows - 1) / block_rows, [&](std::size_t block, std::size_t) {
@@ -84,7 +83,8 @@ template <class T>
 void mix_backward(const Settings& settings, const Input<T>& in, const Sizes& n, View<const T> d_out, Gradients<T>& gradients,
                   const std::function<void(std::size_t, std::span<T>)>& score, const std::function<void(std::size_t, std::span<const T>)>& back) {
   const T scale = pooling_scale<T>(settings), temperature = static_cast<T>(settings.temperature);
-  const Array<T> values = shown_values(in);
+  const Shown<T> seen(in.mask, values_of(in));
+  const View<const T> values = seen.view;
   if (in.bias.data != nullptr) gradients.bias = Array<T>(n.queries, n.keys);
   if (!values_are_keys(in)) gradients.v = Array<T>(n.keys, n.value);
   const std::size_t rows = n.heads * n.queries;
@@ -161,7 +161,6 @@ void tanh_all(std::span<T> x) {
 
 #define WEIR_BOTH(T)                                                                                                                       \
   template Array<T> shown(const Mask&, View<const T>);                                                                                     \
-  template Array<T> shown_values(const Input<T>&);                                                                                         \
   template void hide(const Input<T>&, const Sizes&, T, std::size_t, View<T>);                                                              \
   template std::vector<T> weigh(const Settings&, T, View<T>);                                                                              \
   template void weigh_backward(const Settings&, T, View<const T>, View<T>);                                                                \

@@ -16,11 +16,22 @@ namespace weir::attention {
 // x with zeros where Mask::keys hides: what it hides is never read.
 template <class T>
 Array<T> shown(const Mask& mask, View<const T> x);
+// The same, copied only where something is hidden. It looks at x or at itself: it stays where it was made.
+template <class T>
+struct Shown {
+  Array<T> made;
+  View<const T> view;
+  Shown(const Mask& mask, View<const T> x) : view(x) {
+    if (!mask.keys.empty()) view = made = shown(mask, x);
+  }
+  Shown(const Shown&) = delete;
+  Shown& operator=(const Shown&) = delete;
+};
 // The same of the values: v, or k where v is empty.
 template <class T>
 bool values_are_keys(const Input<T>& in) { return in.v.data == nullptr && in.v.columns == 0; }
 template <class T>
-Array<T> shown_values(const Input<T>& in);
+View<const T> values_of(const Input<T>& in) { return values_are_keys(in) ? in.k : in.v; }
 
 // Rows of scores from row `first` on become (scale · score + bias), −inf where hidden.
 template <class T>

@@ -42,24 +42,17 @@ template <class T>
 struct Inner {
   Settings settings;
   Sizes sizes;
-  Array<T> shown_k, shown_v;  // where Mask::keys hides rows: zeros instead
-  View<const T> k, v;
+  Shown<T> k, v;
   Array<T> q_layer, k_layer, v_layer;
   Input<T> input;
 
   Inner(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Executor& executor)
-      : settings(s), sizes(n), k(in.k), v(in.v), input(in) {
+      : settings(s), sizes(n), k(in.mask, in.k), v(in.mask, in.v), input(in) {
     settings.form = Form::dot_product;
     sizes.out_columns = n.heads * n.value;
-    if (!in.mask.keys.empty()) {
-      shown_k = shown(in.mask, in.k);
-      shown_v = shown(in.mask, in.v);
-      k = shown_k;
-      v = shown_v;
-    }
     q_layer = affine<T>(in.q, p[wq].value, p[bq].value.values, executor);
-    k_layer = affine<T>(k, p[wk].value, p[bk].value.values, executor);
-    v_layer = affine<T>(v, p[wv].value, p[bv].value.values, executor);
+    k_layer = affine<T>(k.view, p[wk].value, p[bk].value.values, executor);
+    v_layer = affine<T>(v.view, p[wv].value, p[bv].value.values, executor);
     input.q = q_layer;
     input.k = k_layer;
     input.v = v_layer;
@@ -90,8 +83,8 @@ Gradients<T> backward(const Settings& s, const Parameters<T>& p, const Input<T>&
   layer_backward(wo, bo, mixed.out, d_out, d_mixed);
   Gradients<T> d = heads.backward(inner.settings, {}, inner.input, inner.sizes, mixed, d_mixed, executor);
   layer_backward(wq, bq, in.q, d.q, g.q);
-  layer_backward(wk, bk, inner.k, d.k, g.k);
-  layer_backward(wv, bv, inner.v, d.v, g.v);
+  layer_backward(wk, bk, inner.k.view, d.k, g.k);
+  layer_backward(wv, bv, inner.v.view, d.v, g.v);
   g.bias = std::move(d.bias);
   return g;
 }
@@ -100,9 +93,10 @@ Gradients<T> backward(const Settings& s, const Parameters<T>& p, const Input<T>&
 template <class T>
 Mixed<T> mixed(const Settings&, const Parameters<T>& p, const Input<T>& in, const Sizes& n, std::size_t head, std::span<const T> direction) {
   const std::size_t first = head / (n.heads / n.kv_heads) * n.value;
-  const Array<T> v = shown(in.mask, in.v);
+  const Shown<T> v(in.mask, in.v);
   Mixed<T> m;
-  m.values = affine<T>(v, View<const T>(p[wv].value.row(first).data(), n.value, n.heads * n.value), std::span<const T>(p[bv].value.values).subspan(first, n.value));
+  m.made = affine<T>(v.view, View<const T>(p[wv].value.row(first).data(), n.value, n.heads * n.value), std::span<const T>(p[bv].value.values).subspan(first, n.value));
+  m.values = m.made;
   m.direction.assign(n.value, T{0});
   for (std::size_t r = 0; r < direction.size(); ++r) add_scaled(std::span(m.direction), direction[r], p[wo].value.row(r).data() + head * n.value);
   m.constant = dot(p[bo].value.values.data(), direction.data(), direction.size());

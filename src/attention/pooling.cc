@@ -38,21 +38,23 @@ Result<Sizes> dot_sizes(const Settings& s, const Input<T>& in) {
 }
 
 template <class T>
-void dot_scores(const Parameters<T>& p, const Array<T>& x, std::span<T> row) {
+void dot_scores(const Parameters<T>& p, View<const T> x, std::span<T> row) {
   for (std::size_t j = 0; j < x.rows; ++j) row[j] = dot(p[0].value.values.data(), x.row(j).data(), x.columns);
 }
 
 template <class T>
 Output<T> dot_forward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor) {
-  const Array<T> x = shown(in.mask, in.k);
-  return mix<T>(s, in, n, want, executor, [&](std::size_t, std::span<T> row) { dot_scores(p, x, row); });
+  const Shown<T> seen(in.mask, in.k);
+  const View<const T> x = seen.view;
+  return mix<T>(s, in, n, want, executor, [&](std::size_t, std::span<T> row) { dot_scores<T>(p, x, row); });
 }
 
 template <class T>
 Gradients<T> dot_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out, const Executor&) {
   Gradients<T> g{.k = Array<T>(n.keys, n.head), .parameters = zeros_like(p)};
-  const Array<T> x = shown(in.mask, in.k);
-  const auto score = [&](std::size_t, std::span<T> row) { dot_scores(p, x, row); };
+  const Shown<T> seen(in.mask, in.k);
+  const View<const T> x = seen.view;
+  const auto score = [&](std::size_t, std::span<T> row) { dot_scores<T>(p, x, row); };
   mix_backward<T>(s, in, n, d_out, g, score, [&](std::size_t, std::span<const T> d) {
     for (std::size_t j = 0; j < n.keys; ++j) {
       add_scaled(std::span(g.parameters[0].value.values), d[j], x.row(j).data());
@@ -111,14 +113,16 @@ auto row_of(const Array<T>& scores) {
 
 template <class T>
 Output<T> heads_forward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor) {
-  const Array<T> scores = heads_scores(p, layer<T>(p, shown(in.mask, in.k)));
+  const Array<T> scores = heads_scores(p, layer<T>(p, Shown<T>(in.mask, in.k).view));
   return mix<T>(s, in, n, want, executor, row_of(scores));
 }
 
 template <class T>
 Gradients<T> heads_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out, const Executor&) {
   Gradients<T> g{.k = Array<T>(n.keys, n.head), .parameters = zeros_like(p)};
-  const Array<T> x = shown(in.mask, in.k), t = layer<T>(p, x), scores = heads_scores(p, t);
+  const Shown<T> seen(in.mask, in.k);
+  const View<const T> x = seen.view;
+  const Array<T> t = layer<T>(p, x), scores = heads_scores(p, t);
   Array<T> d(n.heads, n.keys), back(t.rows, t.columns);
   mix_backward<T>(s, in, n, d_out, g, row_of(scores), [&](std::size_t h, std::span<const T> row) { std::ranges::copy(row, d.row(h).begin()); });
   times<T>(d, t, g.parameters[w2].value);

@@ -19,33 +19,48 @@ Array<T> transposed(View<const T> a) {
   return t;
 }
 
-void clear(View<double> c) {
-  for (std::size_t i = 0; i < c.rows; ++i) std::ranges::fill(c.row(i), 0.0);
+constexpr std::size_t few = 4;  // so few rows are done before the other matrix would be packed
+
+template <class T>
+void clear(View<T> c) {
+  for (std::size_t i = 0; i < c.rows; ++i) std::ranges::fill(c.row(i), T{0});
 }
 
-}  // namespace
-
-template <>
-void times(View<const float> a, View<const float> b, View<float> c, Into into) { math::gemm(a, math::Packed::columns(b), c, into); }
-
-template <>
-void times(View<const double> a, View<const double> b, View<double> c, Into into) {
+template <class T>
+void times_plainly(View<const T> a, View<const T> b, View<T> c, Into into) {
   CHECK(a.columns == b.rows && c.rows == a.rows && c.columns == b.columns);
   if (into == Into::store) clear(c);
   for (std::size_t i = 0; i < a.rows; ++i)
     for (std::size_t k = 0; k < a.columns; ++k) add_scaled(c.row(i), a(i, k), b.data + k * b.stride);
 }
 
-template <>
-void times_transposed(View<const float> a, View<const float> b, View<float> c, Into into) { math::gemm(a, math::Packed::rows(b), c, into); }
-
-template <>
-void times_transposed(View<const double> a, View<const double> b, View<double> c, Into into) {
+template <class T>
+void times_transposed_plainly(View<const T> a, View<const T> b, View<T> c, Into into) {
   CHECK(a.columns == b.columns && c.rows == a.rows && c.columns == b.rows);
   if (into == Into::store) clear(c);
   for (std::size_t i = 0; i < a.rows; ++i)
     for (std::size_t j = 0; j < b.rows; ++j) c(i, j) += dot(a.data + i * a.stride, b.data + j * b.stride, a.columns);
 }
+
+}  // namespace
+
+template <>
+void times(View<const float> a, View<const float> b, View<float> c, Into into) {
+  if (a.rows <= few) times_plainly(a, b, c, into);
+  else math::gemm(a, math::Packed::columns(b), c, into);
+}
+
+template <>
+void times(View<const double> a, View<const double> b, View<double> c, Into into) { times_plainly(a, b, c, into); }
+
+template <>
+void times_transposed(View<const float> a, View<const float> b, View<float> c, Into into) {
+  if (a.rows <= few) times_transposed_plainly(a, b, c, into);
+  else math::gemm(a, math::Packed::rows(b), c, into);
+}
+
+template <>
+void times_transposed(View<const double> a, View<const double> b, View<double> c, Into into) { times_transposed_plainly(a, b, c, into); }
 
 template <>
 void transposed_times(View<const float> a, View<const float> b, View<float> c, Into into) { times<float>(transposed(a), b, c, into); }
@@ -64,12 +79,13 @@ Array<T> affine(View<const T> x, View<const T> w, std::span<const T> bias, const
   constexpr std::size_t block = 64;
   Array<T> y(x.rows, w.rows);
   math::Packed packed;
-  if constexpr (std::is_same_v<T, float>) packed = math::Packed::rows(w);
+  if constexpr (std::is_same_v<T, float>)
+    if (x.rows > few) packed = math::Packed::rows(w);
   executor.each((x.rows + block - 1) / block, [&](std::size_t b, std::size_t) {
     const std::size_t first = b * block, n = std::min(block, x.rows - first);
     const View<const T> from(x.data + first * x.stride, n, x.columns, x.stride);
     const View<T> to(y.row(first).data(), n, w.rows);
-    if constexpr (std::is_same_v<T, float>) math::gemm(from, packed, to);
+    if constexpr (std::is_same_v<T, float>) x.rows > few ? math::gemm(from, packed, to) : times_transposed<T>(from, w, to);
     else times_transposed<T>(from, w, to);
     for (std::size_t i = 0; i < n && !bias.empty(); ++i) add_scaled(to.row(i), T{1}, bias.data());
   });

@@ -82,19 +82,13 @@ struct Call {
   const math::Kernels& kernels = math::kernels();
   std::size_t tile;
   bool masked;                   // a score may have to be hidden
-  Array<float> shown_k, shown_v;
-  View<const float> k, v;
+  Shown<float> shown_k, shown_v;
   std::vector<Tiles> tiles;      // [kv_heads]
 
-  Call(const Problem<float>& problem, bool back, const Executor& executor) : p(problem), tile(tile_of(problem.input.mask)), k(p.k), v(p.v), tiles(p.sizes.kv_heads) {
+  Call(const Problem<float>& problem, bool back, const Executor& executor) : p(problem), tile(tile_of(p.input.mask)), shown_k(p.input.mask, p.k), shown_v(p.input.mask, p.v), tiles(p.sizes.kv_heads) {
     const Mask& m = p.input.mask;
     masked = m.causal || m.window != 0 || m.block != 0 || !m.keys.empty() || m.pairs.data != nullptr;
-    if (!m.keys.empty()) {
-      shown_k = shown(m, k);
-      shown_v = shown(m, v);
-      k = shown_k;
-      v = shown_v;
-    }
+    const View<const float> k = shown_k.view, v = shown_v.view;
     const std::size_t count = (p.sizes.keys + tile - 1) / tile;
     for (Tiles& t : tiles) {
       t.keys.resize(count);
@@ -103,7 +97,7 @@ struct Call {
       t.keys_back.resize(count);
       t.values_back.resize(count);
     }
-    executor.each(count * tiles.size(), [&](std::size_t task, std::size_t) {
+    executor.each(count * tiles.size(), [&, k, v](std::size_t task, std::size_t) {
       Tiles& t = tiles[task / count];
       const std::size_t kv = task / count, i = task % count, first = i * tile, n = std::min(tile, p.sizes.keys - first);
       const View<const float> keys(k.data + first * k.stride + kv * p.sizes.head, n, p.sizes.head, k.stride);
