@@ -432,6 +432,8 @@ Result<Explanation<T>> explain(const Settings& settings, const Parameters<T>& pa
     const Output<T> output = TRY(forward(settings, parameters, input, {.weights = true}));
     const Mixed<T> mixed = mixed_by(c, settings, parameters, input, head, direction);
     Explanation<T> e = parts(mixed, at(output, head));
+    TRY(check_outcome("what keys bring", e.part));
+    TRY(check_outcome("what keys bring together", std::vector<T>{e.value}));
     // The sum must be what the outcome says.
     double told = static_cast<double>(e.value), size = std::fabs(static_cast<double>(e.constant));
     for (const T part : e.part) size += std::fabs(static_cast<double>(part));
@@ -449,6 +451,7 @@ Result<Explanation<T>> explain(const Settings& settings, const Parameters<T>& pa
     }
     const double found = static_cast<double>(dot(row, direction.data(), direction.size()));
     for (std::size_t i = 0; i < direction.size(); ++i) size += std::fabs(static_cast<double>(row[i] * direction[i]));
+    TRY(check_outcome("what all heads bring", std::vector<double>{told, found, size}));
     if (!(std::fabs(told - found) <= 1e-5 * size + 1e-30)) return fail(Code::internal, fmt::format("expected the parts of {} to sum to {}, found {}", c.row->name, found, told));
 
     const bool closed = (settings.normaliser == Normaliser::softmax && settings.effective_keys == 0) || settings.normaliser == Normaliser::sigmoid;
@@ -469,6 +472,7 @@ Result<Explanation<T>> explain(const Settings& settings, const Parameters<T>& pa
       const Output<T> anew = TRY(forward(settings, parameters, less, {.weights = true}));
       e.without[j] = parts(mixed, at(anew, head)).value;
     }
+    TRY(check_outcome("what is without a key", e.without));
     return e;
   });
 }
@@ -519,9 +523,18 @@ Result<Output<T>> merge(const Output<T>& a, const Output<T>& b, std::size_t head
 
 // ---------------------------------------------------------------------------------------------------------------- streams
 
+namespace {
+
+// Whether a stream of the form knows its query from the start (else none, or one with every ask).
+bool fixed_query(const FormRow& row) {
+  return row.has_query && row.form != Form::dot_product && row.form != Form::linear && row.form != Form::performer;
+}
+
+}  // namespace
+
 template <class T>
 Result<Stream<T>> start_stream(const Settings& settings, const Parameters<T>& parameters, std::size_t key_columns, std::size_t value_columns,
-                               View<const T> fixed_query, std::size_t window) {
+                               View<const T> query, std::size_t window) {
   const FormRow* row = TRY(check_form(settings, parameters));
   const FormFunctions<T> form = functions<T>(settings.form);
   if (!row->streams || form.start == nullptr) return wrong("expected a form with a stream, found {}", row->name);
@@ -529,12 +542,14 @@ Result<Stream<T>> start_stream(const Settings& settings, const Parameters<T>& pa
     return wrong("expected 1 to {} columns of keys and at most that of values, found {} and {}", most_size, key_columns, value_columns);
   if ((window != 0) != (settings.form == Form::dot_product)) return wrong("expected a window for dot_product and for no other form, found {} for {}", window, row->name);
   if (window > most_size) return wrong("expected a window of at most {}, found {}", most_size, window);
-  TRY(check_view("the fixed query", fixed_query));
-  TRY(check_finite("the fixed query", fixed_query));
+  if ((query.rows != 0) != fixed_query(*row))
+    return wrong("expected {} fixed query for {}, found {} rows", fixed_query(*row) ? "a" : "no", row->name, query.rows);
+  TRY(check_view("the fixed query", query));
+  TRY(check_finite("the fixed query", query));
   return guarded([&]() -> Result<Stream<T>> {
     Stream<T> s{.settings = settings, .parameters = parameters, .key_columns = key_columns, .value_columns = value_columns, .window = window, .seen = 0,
-                .state = {}, .keys = {}, .values = {}, .query = Array<T>(fixed_query.rows, fixed_query.columns)};
-    for (std::size_t i = 0; i < fixed_query.rows; ++i) std::ranges::copy(fixed_query.row(i), s.query.row(i).data());
+                .state = {}, .keys = {}, .values = {}, .query = Array<T>(query.rows, query.columns)};
+    for (std::size_t i = 0; i < query.rows; ++i) std::ranges::copy(query.row(i), s.query.row(i).data());
     TRY(form.start(s));
     return s;
   });
@@ -555,7 +570,8 @@ Status push(Stream<T>& stream, std::span<const T> k, std::span<const T> v, T dt,
 
 template <class T>
 Result<std::vector<T>> ask(const Stream<T>& stream, std::span<const T> q) {
-  const bool fixed = !stream.query.values.empty() || !find(stream.settings.form)->row.has_query;
+  const FormRow& row = find(stream.settings.form)->row;
+  const bool fixed = !row.has_query || fixed_query(row);
   if (fixed) TRY(expect("values in q (the query is fixed)", 0, q.size()));
   else TRY(expect("values in q", stream.key_columns / kv_heads(stream.settings) * stream.settings.heads, q.size()));
   TRY(check_finite<T>("q", View<const T>(q.data(), 1, q.size())));

@@ -297,6 +297,17 @@ TEST(Errors, MergeAndExplainAndStreams) {
   expect_wrong(start_stream<double>({}, {}, 4, 4, one, 3), "fixed query");
   one.values[0] = nan;
   expect_wrong(start_stream<double>({}, {}, 4, 4, one, 3), "fixed query");
+  for (const FormRow& row : forms()) {  // a fixed query where there is none, none where there must be one
+    if (!row.streams || row.form == Form::dot_product) continue;
+    Settings settings{.form = row.form, .model = 4};
+    const Parameters<double> parameters = *initialise<double>(settings, 1);
+    const bool fixed = row.has_query && row.form != Form::linear && row.form != Form::performer;
+    expect_wrong(start_stream<double>(settings, parameters, 4, 4, fixed ? View<const double>{} : View<const double>(Array<double>(1, 4))), "fixed query", std::string(row.name));
+  }
+  Case<float> large = as_float(plain(Form::dot_product));
+  for (float& x : large.v.values) x = 1e38F;
+  const std::vector<float> far(large.value(), 1e38F);
+  expect_wrong(explain<float>(large.settings, {}, large.input(), 0, 0, far), "finite");
   Result<Stream<double>> s = start_stream<double>({}, {}, 4, 4, {}, 3);
   ASSERT_TRUE(s.has_value());
   const std::vector<double> row(4, 1), bad(4, nan), small(3, 1);
