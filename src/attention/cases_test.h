@@ -27,7 +27,7 @@ constexpr bool sanitized = false;
 #else
 constexpr bool sanitized = false;
 #endif
-constexpr std::size_t repeats = sanitized ? 25 : 1000;
+constexpr std::size_t repeats = sanitized ? 100 : 1000;
 
 struct Draw {  // splitmix64
   std::uint64_t state;
