@@ -1,10 +1,11 @@
-// weir_rank_quality_bench FILE: how well taste orders unseen items after n signals. FILE: items as JSON lines with a label (`tags`, the first) and a vector, as
-// `weir encode` prints them. Sixty pseudo-readers, each interested in three of the labels; three in ten of the items they saw are of those, liked with
+// weir_rank_quality_bench FILE [TOPICS]: how well taste orders unseen items after n signals. FILE: items as JSON lines with a label (`tags`, the first) and a vector, as
+// `weir encode` prints them. Sixty pseudo-readers, each interested in TOPICS (3) of the labels; three in ten of the items they saw are of those, liked with
 // probability .85, the others with .04. AUC over held-out items, noise-free, mean of the readers and its 95 % interval by bootstrap over readers. Rocchio,
 // ridge, and the blend, one run.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <random>
@@ -55,7 +56,8 @@ double auc(std::vector<std::pair<double, bool>> scored) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) return std::fputs("usage: weir_rank_quality_bench FILE\n", stderr), 2;
+  const int topics = argc == 3 ? std::atoi(argv[2]) : 3;
+  if (argc < 2 || argc > 3 || topics < 1) return std::fputs("usage: weir_rank_quality_bench FILE [TOPICS]\n", stderr), 2;
   const std::vector<Row> rows = read(argv[1]);
   if (rows.size() < 1'000) return std::fputs("needs 1,000 labelled vectors or more\n", stderr), 1;
   const std::size_t d = rows[0].vector.size();
@@ -65,7 +67,7 @@ int main(int argc, char** argv) {
     labels = std::max(labels, row.label + 1);
     for (std::size_t i = 0; i < d; ++i) mean[i] += row.vector[i] / static_cast<float>(rows.size());
   }
-  std::printf("%zu items, %d labels, d = %zu\n", rows.size(), labels, d);
+  std::printf("%zu items, %d labels, %d of them liked, d = %zu\n", rows.size(), labels, topics, d);
   const std::pair<const char*, double> models[] = {{"rocchio", 1e12}, {"ridge", 1e-9}, {"blend", rank::Options().blend}};
   for (const std::size_t n : {10, 30, 100, 300})
     for (const auto& [name, blend] : models) {
@@ -76,7 +78,7 @@ int main(int argc, char** argv) {
         for (int i = 0; i < labels; ++i) of[static_cast<std::size_t>(i)] = i;
         std::ranges::shuffle(of, random);
         std::vector<bool> likes(static_cast<std::size_t>(labels));
-        for (int i = 0; i < std::min(3, labels); ++i) likes[static_cast<std::size_t>(of[static_cast<std::size_t>(i)])] = true;
+        for (int i = 0; i < std::min(topics, labels); ++i) likes[static_cast<std::size_t>(of[static_cast<std::size_t>(i)])] = true;
         std::vector<std::size_t> order(rows.size());
         for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
         std::ranges::shuffle(order, random);
