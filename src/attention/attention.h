@@ -80,7 +80,7 @@ struct Mask {
   std::size_t globals = 0;                 // the first so many keys are seen by all, and their queries see all, whatever `window` and `block` say
   std::size_t block = 0;                   // only keys of the same block of so many positions; 0: no blocks
   std::span<const std::uint8_t> keys;      // [Tk], 1 = is there, 0 = padding; empty: all. (torch's key_padding_mask says the opposite.)
-  View<const std::uint8_t> pairs;          // [Tq × Tk], 1 = may be seen (as torch's SDPA mask says; MultiheadAttention's attn_mask says the opposite)
+  View<const std::uint8_t> pairs{};        // [Tq × Tk], 1 = may be seen (as torch's SDPA mask says; MultiheadAttention's attn_mask says the opposite)
 };
 
 struct Settings {
