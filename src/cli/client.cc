@@ -77,7 +77,7 @@ Result<std::string> Client::call(std::string_view method, std::string_view targe
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
   std::unique_ptr<curl_slist, void (*)(curl_slist*)> headers(curl_slist_append(nullptr, ("Content-Type: " + std::string(type)).c_str()), curl_slist_free_all);
   if (!body.empty() || method == "POST" || method == "PUT" || method == "PATCH") {
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.data());  // NOLINT(bugprone-suspicious-stringview-data-usage): its size follows
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.data());
     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
     headers.reset(curl_slist_append(headers.release(), "Expect:"));
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());

@@ -295,7 +295,7 @@ void Transformer::few_rows(std::size_t index, std::size_t n, Workspace& w, const
   });
   k.layer_norm(x, layer.out_scale.data(), layer.out_shift.data(), shape_.epsilon, or_null(layer.smooth.up), &to, 0);
   executor.each(layer.down.groups(), [&](std::size_t g, std::size_t worker) {
-    Workspace::Worker& mine = w.workers[worker];
+    const Workspace::Worker& mine = w.workers[worker];
     const View<float> inner(mine.inner.get(), n, group);
     k.product({.a = to, .rows = n, .w = &layer.up, .panel = g * group / panel, .panels = group / panel, .groups = layer.up.groups(), .bias = layer.up_bias.data(),
                .out = inner.data, .out_stride = group, .columns = group, .epilogue = Epilogue::gelu});

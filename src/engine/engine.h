@@ -107,11 +107,11 @@ class Engine {
   Result<Subscription> edit_source(UserId user, SourceId id, const SourceEdit& edit);
   Status remove_source(UserId user, SourceId id);
   Status refresh(UserId user, SourceId id);  // none: every subscription; returns when asked for, not when done
-  Status refresh_and_wait(UserId user, SourceId id, std::function<void(std::size_t done, std::size_t of)> progress);
+  Status refresh_and_wait(UserId user, SourceId id, const std::function<void(std::size_t done, std::size_t of)>& progress);
   Result<ImportReport> import_opml(UserId user, std::string_view bytes);
   Result<std::string> export_opml(UserId user);                            // not yet guarded: seal it as an export
   Result<PushReport> import_feed(UserId user, std::string_view bytes, std::string_view name);  // a FILE: imported once
-  Result<PushReport> push(UserId user, SourceId source, std::vector<Item> items);              // answers after the commit
+  Result<PushReport> push(UserId user, SourceId source, const std::vector<Item>& items);            // answers after the commit
   struct Icon { std::string type, bytes; };
   Result<Icon> icon(UserId user, SourceId id);
 

@@ -110,7 +110,7 @@ bool Poller::poll(const Source& source, FetchUrgency urgency, Done done) {
       drained_.wait(lock, [&] { return arrived_bytes_ < most_arrived_bytes || arrived_->closed(); });
       arrived_bytes_ += reply ? reply->body.size() : 0;
     }
-    if (!arrived_->push({std::move(source), std::move(reply), std::move(done)})) {
+    if (!arrived_->push({source, std::move(reply), std::move(done)})) {
       const std::scoped_lock lock(mutex_);
       under_way_.erase(id);
     }
@@ -144,7 +144,7 @@ store::FetchOutcome Poller::outcome(const Arrived& arrived, std::vector<std::str
   store::FetchOutcome out{.source = source.id, .now = now};
   PollHistory history;
   std::vector<Time> published;
-  const auto failed = [&](Health health, std::string why) {
+  const auto failed = [&](Health health, const std::string& why) {
     out.health = health;
     out.fetched = false;
     out.failures = source.failures + 1;

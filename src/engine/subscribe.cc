@@ -76,7 +76,7 @@ void give_id(Item& item) {
 Result<Subscription> Engine::add_source(UserId user, const AddSource& what) {
   Parts& own = *parts_;
   const bool bare = what.url.find("://") == std::string::npos;
-  std::string url = with_scheme(what.url);
+  const std::string url = with_scheme(what.url);
   if (!is_http(url)) return fail(Code::invalid, "not an http or https address", safe(own.guard, without_credentials(what.url)), "give the address of a feed or of a page");
   Result<Found> found = find_feed(*own.poller, *own.sandbox, own.clock, url);
   if (!found && bare && found.error().code == Code::io) found = find_feed(*own.poller, *own.sandbox, own.clock, "http://" + url.substr(8));
@@ -127,7 +127,7 @@ Result<Subscription> Engine::edit_source(UserId user, SourceId id, const SourceE
   }
   TRY(own.store->write([&](store::Writer& writer) -> Status {
     std::optional<std::optional<std::int32_t>> keep;
-    if (edit.keep_days) keep = *edit.keep_days < 0 ? std::optional<std::int32_t>() : *edit.keep_days;
+    if (edit.keep_days) keep = *edit.keep_days < 0 ? std::optional<std::int32_t>() : edit.keep_days;
     TRY(writer.edit_subscription(user, id, edit.title, edit.folder, keep));
     if (url) TRY(writer.move_feed(user, id, *url));
     return {};
@@ -152,7 +152,7 @@ Status Engine::refresh(UserId user, SourceId id) {
   return {};
 }
 
-Status Engine::refresh_and_wait(UserId user, SourceId id, std::function<void(std::size_t, std::size_t)> progress) {
+Status Engine::refresh_and_wait(UserId user, SourceId id, const std::function<void(std::size_t, std::size_t)>& progress) {
   Parts& own = *parts_;
   std::vector<Source> feeds;
   for (Subscription& one : id ? std::vector{TRY(source(user, id))} : TRY(sources(user)))
@@ -224,7 +224,7 @@ Result<std::string> Engine::export_opml(UserId user) {
   return write_opml(opml);
 }
 
-Result<PushReport> Engine::push(UserId user, SourceId source, std::vector<Item> items) {
+Result<PushReport> Engine::push(UserId user, SourceId source, const std::vector<Item>& items) {
   Parts& own = *parts_;
   const auto owner = TRY(own.store->reader()->owner_of(source));
   if (owner != user) return fail(Code::not_found, "no such source to push to", std::to_string(source.value));

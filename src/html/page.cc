@@ -108,7 +108,7 @@ class Reader {
       case LXB_TAG_TITLE: if (page_.title.empty()) page_.title = inner_text(node, 1000); break;
       case LXB_TAG_H1: if (heading_.empty()) heading_ = inner_text(node, 1000); break;
       case LXB_TAG_BASE:
-        if (std::string_view href = attribute(node, "href"); !based_ && !href.empty()) {
+        if (const std::string_view href = attribute(node, "href"); !based_ && !href.empty()) {
           based_ = true;
           if (std::string url = address(href); !url.empty()) page_.base_url = std::move(url);
         }

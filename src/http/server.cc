@@ -104,7 +104,7 @@ std::string_view code_of(int status) {
 
 // Messages waiting for one client of /events: filled by any thread, emptied by the client's coroutine.
 struct Outbox : std::enable_shared_from_this<Outbox> {
-  explicit Outbox(asio::any_io_executor e) : executor(e), bell(e) { bell.expires_at(SteadyTime::max()); }
+  explicit Outbox(const asio::any_io_executor& e) : executor(e), bell(e) { bell.expires_at(SteadyTime::max()); }
 
   void put(Sealed<std::string> message) {
     const std::scoped_lock lock(mutex);
@@ -395,7 +395,7 @@ asio::awaitable<bool> Server::Parts::exchange(Stream& stream, beast::flat_buffer
   parser.body_limit(boost::none);  // the route's own limit, once it is known who asks
   stream.expires_after(head_time);
   auto [error, n] = co_await wire::async_read_header(stream, buffer, parser, token);
-  std::string_view wrong = error ? std::string_view() : misframed(parser);
+  const std::string_view wrong = error ? std::string_view() : misframed(parser);
   if (error || !wrong.empty()) {
     const auto status = error ? status_of(error) : std::optional(std::pair(400, wrong));
     if (!status) co_return false;
@@ -556,7 +556,7 @@ asio::awaitable<void> Server::Parts::stream_events(Stream& stream, const EventSt
 // ---- from outside
 
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
-Server::~Server() { stop(); }
+Server::~Server() { stop(); }  // NOLINT(bugprone-exception-escape): Asio throws for our own mistakes only
 
 Result<std::unique_ptr<Server>> Server::start(const Router& router, ServerOptions options) {
   auto parts = std::make_unique<Parts>(router, std::move(options));
@@ -573,7 +573,7 @@ void Server::stop() {
   Parts& parts = *parts_;
   parts.router.accounts().on_end({});
   asio::post(parts.io, [&parts] { parts.quit(); });
-  std::future<void> drained = parts.drained.get_future();
+  const std::future<void> drained = parts.drained.get_future();
   if (drained.wait_for(drain_time) != std::future_status::ready) {
     parts.router.engine().stop();  // what still runs waits for a network: it ends, and says so
     drained.wait_for(seconds(1));

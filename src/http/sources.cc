@@ -44,7 +44,7 @@ Result<Response> add_source(Call& call) {
     if (title.empty()) return fail(Code::invalid, "a push source needs a title", "title");
     return reply(call, to_json(TRY(call.engine.add_push_source(call.who.user, title))), 201);
   }
-  AddSource what{text_of(body, "url"), text_of(body, "title"), text_of(body, "folder")};
+  const AddSource what{text_of(body, "url"), text_of(body, "title"), text_of(body, "folder")};
   if (what.url.empty()) return fail(Code::invalid, "the address of a feed or page is expected", "url", R"({"url":"https://…"} or {"push":true,"title":"…"})");
   auto added = call.engine.add_source(call.who.user, what);
   if (added) return reply(call, to_json(*added), 201);

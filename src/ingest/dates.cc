@@ -219,7 +219,7 @@ class Scanner {
   void word() {
     const std::size_t begin = at_;
     while (at_ < text_.size() && is_word(text_[at_])) ++at_;
-    string_view word = text_.substr(begin, at_ - begin);
+    const string_view word = text_.substr(begin, at_ - begin);
     static constexpr std::pair<string_view, int> halves[] = {{"오전", 1}, {"오후", 2}, {"上午", 1}, {"下午", 2}, {"晚上", 2}, {"凌晨", 1}, {"早上", 1}, {"中午", 2}, {"午前", 1}, {"午後", 2}, {"π\u03bc", 1}, {"μ\u03bc", 2}};
     for (const auto& [name, half] : halves)
       if (word.starts_with(name) || word.ends_with(name)) {
@@ -338,11 +338,11 @@ std::optional<Time> parse_date(string_view text) {
       return from_micros(value * (text.size() == 10 ? 1000000 : 1000));
     }
     if (text.size() == 6) {  // 200312
-      Fields f{.year = two(text.data()) * 100 + two(text.data() + 2), .month = two(text.data() + 4), .day = 1};
+      const Fields f{.year = two(text.data()) * 100 + two(text.data() + 2), .month = two(text.data() + 4), .day = 1};
       return to_time(f);
     }
     if (text.size() == 7) {  // 2003365
-      Fields f{.year = two(text.data()) * 100 + two(text.data() + 2), .ordinal = (text[4] - '0') * 100 + two(text.data() + 5)};
+      const Fields f{.year = two(text.data()) * 100 + two(text.data() + 2), .ordinal = (text[4] - '0') * 100 + two(text.data() + 5)};
       return to_time(f);
     }
     if (text.size() != 4 && text.size() != 8 && text.size() != 14) return std::nullopt;

@@ -186,13 +186,14 @@ int forget_code(dl_phdr_info* object, std::size_t, void*) {
     if (part.p_type != PT_LOAD || (part.p_flags & PF_W) != 0) continue;
     const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
     const std::uintptr_t begin = (object->dlpi_addr + part.p_vaddr) & ~(page - 1), end = object->dlpi_addr + part.p_vaddr + part.p_memsz;
-    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);  // NOLINT(performance-no-int-to-ptr)
   }
   return 0;
 }
 
 [[noreturn]] void become_zygote(int control, const SandboxOptions& options) {
   // The terminal's Ctrl-C is for the parent; when it is gone, so is the other end of `control`.
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): a process of one thread
   for (int number = 1; number < NSIG; ++number) signal(number, number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGQUIT ? SIG_IGN : SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
@@ -311,7 +312,7 @@ int spawn_program(const std::vector<std::string>& words, int socket, pid_t& pid)
 }
 
 std::string seconds(std::chrono::milliseconds time) {
-  std::string text = std::to_string(time.count() / 1000.0);
+  const std::string text = std::to_string(time.count() / 1000.0);
   return text.substr(0, text.find('.') + 2) + " s";
 }
 

@@ -83,7 +83,7 @@ Row best_row() {
 }
 
 Result<Row> choose_row() {
-  const char* wanted = std::getenv("WEIR_CPU");
+  const char* wanted = std::getenv("WEIR_CPU");  // NOLINT(concurrency-mt-unsafe): nobody sets the environment after main() has begun
   if (wanted == nullptr || *wanted == '\0') return best_row();
   for (const auto& [row, name] : names) {
     if (name != wanted) continue;

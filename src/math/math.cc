@@ -23,7 +23,7 @@ void gemm(View<const float> a, const Packed& b, View<float> c, Into into) {
   const std::unique_ptr<std::byte[], Free> copy(static_cast<std::byte*>(std::aligned_alloc(64, std::max<std::size_t>(bytes, 64))));
   CHECK(copy != nullptr);
   std::fill_n(copy.get(), bytes, std::byte{0});
-  Activations rows{.format = Format::f32, .data = copy.get(), .steps = b.steps()};
+  const Activations rows{.format = Format::f32, .data = copy.get(), .steps = b.steps()};
   for (std::size_t first = 0; first < a.rows; first += block) {
     const std::size_t n = std::min(block, a.rows - first);
     for (std::size_t r = 0; r < n; ++r) {

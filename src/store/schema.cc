@@ -97,7 +97,7 @@ Result<std::optional<std::int32_t>> check_header(const std::filesystem::path& fi
   const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
     if (errno == ENOENT) return std::nullopt;
-    return fail(Code::io, fmt::format("cannot be opened: {}", std::strerror(errno)), file.string(), "give this user the right to read and write it");
+    return fail(Code::io, fmt::format("cannot be opened: {}", strerrordesc_np(errno)), file.string(), "give this user the right to read and write it");
   }
   std::array<unsigned char, 100> header{};
   const auto n = ::pread(fd, header.data(), header.size(), 0);

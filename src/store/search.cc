@@ -113,7 +113,7 @@ class Reading {
     for_each_word(text, Purpose::document, [&](const Word& word) {
       const int number = find(word.text);
       if (!word.colocated) places_.push_back(number);
-      for (std::size_t i : prefixes_)
+      for (const std::size_t i : prefixes_)
         if (word.text.starts_with(words_[i])) ++counts_[i];
       if (number >= 0 && !word.colocated) ++counts_[static_cast<std::size_t>(number)];
       return true;

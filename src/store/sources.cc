@@ -146,7 +146,7 @@ Status Writer::subscribe(UserId user, SourceId source, std::string_view title, s
                   std::min(total, unread_at_first), total);
 }
 
-Status Writer::edit_subscription(UserId user, SourceId source, std::optional<std::string> title, std::optional<std::string> folder,
+Status Writer::edit_subscription(UserId user, SourceId source, const std::optional<std::string>& title, const std::optional<std::string>& folder,
                                  std::optional<std::optional<std::int32_t>> keep_days) {
   if (keep_days && *keep_days && **keep_days < 0) return fail(Code::invalid, "days to keep are 0 (for ever) or more", "keep_days");
   TRY(db_->run("UPDATE subscriptions SET title=coalesce(?3, title), folder=coalesce(?4, folder) WHERE user=?1 AND source=?2", user, source, title, folder));

@@ -25,7 +25,7 @@ constexpr int checkpoint_pages = 1'000;          // 8 MB of log: into the file
 constexpr int checkpoint_pages_at_last = 8'000;  // readers were always inside: wait for a gap
 constexpr std::size_t dictionary_bytes = 64u << 10, enough_samples = 1'500, most_samples = 2'000, sample_bytes = 4'096;
 
-std::string reason() { return std::strerror(errno); }
+std::string reason() { return strerrordesc_np(errno); }
 
 Status sync_path(const std::filesystem::path& path, int flags) {
   const int fd = ::open(path.c_str(), flags | O_CLOEXEC);
@@ -121,7 +121,7 @@ Store::~Store() {
     CHECK(!shared_->running);
     left.swap(shared_->queue);
   }
-  for (Job& job : left) job.done(fail(Code::unavailable, "Weir is shutting down"));
+  for (const Job& job : left) job.done(fail(Code::unavailable, "Weir is shutting down"));
 }
 
 DirLock& Store::lock() { return *shared_->lock; }
@@ -182,7 +182,7 @@ void Shared::execute(std::deque<Job> batch) {
     stats.longest_commit = std::max(stats.longest_commit, std::chrono::duration_cast<Duration>(Steady::now() - begun));
   }
   for (auto& [job, answer] : ran) job.done(committed || !answer ? answer : committed);
-  for (Job& job : batch) job.done(committed);  // the transaction was gone before their turn
+  for (const Job& job : batch) job.done(committed);  // the transaction was gone before their turn
   checkpoint_when_due();
 }
 

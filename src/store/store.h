@@ -217,7 +217,7 @@ class Writer {
   Result<SourceId> add_push(UserId owner, std::string_view title);   // subscribed at once; nobody else may subscribe
   // Everything the source has enters the box, its newest 100 items unread. exists: subscribed already; forbidden: another's push source.
   Status subscribe(UserId user, SourceId source, std::string_view title, std::string_view folder);
-  Status edit_subscription(UserId user, SourceId source, std::optional<std::string> title, std::optional<std::string> folder,
+  Status edit_subscription(UserId user, SourceId source, const std::optional<std::string>& title, const std::optional<std::string>& folder,
                            std::optional<std::optional<std::int32_t>> keep_days = {});  // keep_days 0: for ever; nothing inside: the reader's own
   Status rename_folder(UserId user, std::string_view from, std::string_view to);  // "" is no folder
   Status unsubscribe(UserId user, SourceId source);                  // marks and stars there go too; without readers the source goes at the next purge

@@ -210,7 +210,7 @@ Status register_tokenizer(Connection& connection) {
   sqlite3_stmt* statement = nullptr;
   fts5_api* api = nullptr;
   if (const int code = sqlite3_prepare_v2(connection.handle(), "SELECT fts5(?1)", -1, &statement, nullptr); code != SQLITE_OK) return connection.error(code);
-  sqlite3_bind_pointer(statement, 1, &api, "fts5_api_ptr", nullptr);
+  sqlite3_bind_pointer(statement, 1, static_cast<void*>(&api), "fts5_api_ptr", nullptr);
   sqlite3_step(statement);
   sqlite3_finalize(statement);
   CHECK(api != nullptr);

@@ -66,7 +66,7 @@ std::string Builder::base(Element element, const std::string& outer) const {
   if (!has_base) return outer;
   const std::string_view own = trim(element.attribute(key(Ns::xml, "base")));
   if (own.empty()) return outer;
-  std::string resolved = resolve(own, outer);
+  const std::string resolved = resolve(own, outer);
   return is_http(resolved) ? resolved : outer;
 }
 
@@ -77,7 +77,7 @@ std::string Builder::url(std::string_view written, std::string_view base) const 
   const bool clean = std::ranges::none_of(written, [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '<' || c == '>' || c == '"' || c == '\\'; });
   if (clean && written.size() > 7 && (equal_ignoring_case(written.substr(0, 7), "http://") || equal_ignoring_case(written.substr(0, 8), "https://")))
     return is_http(written) ? std::string(written) : std::string();
-  std::string resolved = resolve(written, base);
+  const std::string resolved = resolve(written, base);
   return is_http(resolved) ? resolved : std::string();
 }
 
@@ -113,7 +113,7 @@ std::string Builder::markup(Element element, const std::string& outer) const {
     std::string inner = outer;
     for (std::size_t i = path.size(); i-- > 0;) inner = base(path[i], inner);
     if (inner == outer) return std::string(value);
-    std::string resolved = resolve(value, inner);
+    const std::string resolved = resolve(value, inner);
     return resolved.empty() ? std::string(value) : resolved;
   });
 }
@@ -299,7 +299,7 @@ std::string itunes_image(Builder& builder, Element element, const std::string& b
 void add_in_reply_to(Builder& builder, Element element, const std::string& base, Item& item) {
   json::object reply;
   if (const std::string_view ref = trim(element.attribute("ref")); !ref.empty()) reply["id"] = builder.field(ref);
-  if (std::string url = builder.url(element.attribute("href"), base); !url.empty()) reply["url"] = url;
+  if (const std::string url = builder.url(element.attribute("href"), base); !url.empty()) reply["url"] = url;
   if (!reply.empty()) ours(item)["in_reply_to"] = std::move(reply);
 }
 

@@ -25,7 +25,7 @@ bool claims(const Source& source) {
 
 Status read(const Source& source, Builder& builder) {
   if (!builder.options.html.links) return fail(Code::not_a_feed, "a web page", {}, "give the address of its feed");
-  PageLinks page = TRY(builder.options.html.links(source.text, builder.options.base_url));
+  const PageLinks page = TRY(builder.options.html.links(source.text, builder.options.base_url));
   builder.feed.format = "html";
   builder.feed.title = builder.line(page.title, false);
   builder.feed.language = language_tag(page.language);

@@ -136,7 +136,7 @@ void read_schedule(Element element, Feed& feed) {
 
 void read_channel(Builder& builder, Element channel, const std::string& base) {
   Feed& feed = builder.feed;
-  std::string scratch, home_base;
+  std::string scratch;
   if (feed.language.empty()) feed.language = language_tag(channel.attribute(key(Ns::xml, "lang")));
   for (Element child = channel.first(); child; child = child.next()) {
     const auto text = [&] { return child.text(scratch); };
