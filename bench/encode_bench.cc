@@ -9,71 +9,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cmath>
-#include <condition_variable>
 #include <cstdlib>
 #include <fstream>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/executor.h"
 #include "encode/encoder.h"
+#include "engine/threads.h"
 #include "math/cpu.h"
 
 namespace {
 
 using weir::Encoder;
 using weir::Executor;
-
-// Threads that wait for work; the caller is the first of them.
-class Pool {
- public:
-  explicit Pool(std::size_t n) {
-    for (std::size_t i = 1; i < n; ++i) threads_.emplace_back([this, i] { serve(i); });
-  }
-  ~Pool() {
-    stop_ = true;
-    round_.fetch_add(1);
-    round_.notify_all();
-  }
-  Executor executor() {
-    return {threads_.size() + 1, [](void* self, std::size_t n, void (*task)(void*, std::size_t, std::size_t), void* argument) { static_cast<Pool*>(self)->run(n, task, argument); }, this};
-  }
-
- private:
-  void run(std::size_t n, void (*task)(void*, std::size_t, std::size_t), void* argument) {
-    n_ = n;
-    task_ = task;
-    argument_ = argument;
-    next_ = 0;
-    busy_ = threads_.size();
-    round_.fetch_add(1);
-    round_.notify_all();
-    for (std::size_t i; (i = next_++) < n;) task(argument, i, 0);
-    while (busy_ != 0) __builtin_ia32_pause();
-  }
-  void serve(std::size_t worker) {
-    for (unsigned seen = 0;;) {
-      for (int spin = 0; spin < 20'000 && round_ == seen; ++spin) __builtin_ia32_pause();
-      round_.wait(seen);
-      ++seen;
-      if (stop_) return;
-      for (std::size_t i; (i = next_++) < n_;) task_(argument_, i, worker);
-      --busy_;
-    }
-  }
-  std::atomic<unsigned> round_{0};
-  std::atomic<bool> stop_{false};
-  std::atomic<std::size_t> next_{0}, busy_{0};
-  std::size_t n_ = 0;
-  void (*task_)(void*, std::size_t, std::size_t) = nullptr;
-  void* argument_ = nullptr;
-  std::vector<std::jthread> threads_;
-};
 
 double seconds_of(clockid_t clock) {
   timespec t{};
@@ -107,6 +57,13 @@ int write_vectors(const Encoder& encoder, const std::string& from, const std::st
   return 0;
 }
 
+double resident_mb() {  // of this process, now
+  std::ifstream in("/proc/self/statm");
+  double all = 0, resident = 0;
+  in >> all >> resident;
+  return resident * 4096e-6;
+}
+
 struct Set {
   std::string name;
   std::vector<std::string> texts;
@@ -135,9 +92,10 @@ int main(int count, char** values) {
   const double before = seconds_of(CLOCK_MONOTONIC);
   auto encoder = Encoder::load(model, {.precision = weir::parse_precision(precision), .cache = 0});
   if (!encoder) return fmt::print(stderr, "{}\n", encoder.error().text()), 1;
-  Pool pool(threads);
+  weir::ThreadPool pool(threads);
   if (!lines.empty()) return write_vectors(*encoder, lines, vectors, pool.executor());
-  if (!as_json) fmt::print("{} on {}, {} threads, loaded in {:.3f} s\n", encoder->model_id(), weir::math::to_string(*weir::math::choose_row()), threads, seconds_of(CLOCK_MONOTONIC) - before);
+  if (!as_json) fmt::print("{} on {}, {} threads, loaded in {:.3f} s; {:.1f} MB resident, {:.1f} MB of them weights\n", encoder->model_id(), weir::math::to_string(*weir::math::choose_row()), threads,
+                          seconds_of(CLOCK_MONOTONIC) - before, resident_mb(), static_cast<double>(encoder->bytes()) * 1e-6);
 
   std::vector<Set> sets;
   for (const std::size_t length : {std::size_t{16}, std::size_t{64}, std::size_t{128}, std::size_t{256}}) {
@@ -187,5 +145,6 @@ int main(int count, char** values) {
     fmt::print("{:<16} {:>9.0f} tok/s median  {:>9.0f} best  {:>8.3f} ms  {:>7.1f} us CPU a token\n", s.name, tokens / s.wall[s.wall.size() / 2], tokens / s.wall[0],
                s.wall[s.wall.size() / 2] * 1e3, s.cpu[s.cpu.size() / 2] / tokens * 1e6);
   }
+  fmt::print("{:.1f} MB resident at the end, scratch and texts included\n", resident_mb());
   return 0;
 }

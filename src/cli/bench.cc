@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <tuple>
 
 #include "base/file.h"
 #include "cli/terminal.h"
@@ -16,6 +17,7 @@
 #include "engine/threads.h"
 #include "html/html.h"
 #include "ingest/parse.h"
+#include "math/probe.h"
 
 namespace weir::cli {
 namespace {
@@ -121,6 +123,23 @@ int bench_encode(const BenchArguments& arguments, bool as_json) {
   return done;
 }
 
+// Each CPU row that runs here (but scalar, the judge), each format: a product of the encoder's shapes, one thread, beside the peak of the row's own instructions.
+int bench_kernels(const BenchArguments& arguments, bool as_json) {
+  struct Shape { std::size_t rows, inputs, outputs; };
+  static constexpr Shape shapes[] = {{64, 384, 384}, {256, 384, 384}, {64, 384, 1536}, {64, 1536, 384}};
+  for (const math::Row row : {math::Row::avx2, math::Row::avx2_vnni, math::Row::avx512, math::Row::amx, math::Row::neon}) {
+    const math::Kernels* kernels = math::kernels(row);
+    if (kernels == nullptr) continue;
+    for (const auto& [format, name, native] : {std::tuple(math::Format::f32, "f32", true), std::tuple(math::Format::bf16, "bf16", kernels->fast_bf16), std::tuple(math::Format::int8, "int8", true)})
+      for (const Shape& s : shapes) {
+        const math::Probe p = math::probe(*kernels, format, s.rows, s.inputs, s.outputs, 20 * arguments.repeats);
+        tell({{"bench", "kernels"}, {"row", math::to_string(row)}, {"format", name}, {"native", native}, {"rows", s.rows}, {"inputs", s.inputs}, {"outputs", s.outputs},
+              {"GOPS", p.product * 1e-9}, {"peak", p.peak * 1e-9}, {"percent", 100 * p.share()}, {"cpu", cpu_name()}}, as_json);
+      }
+  }
+  return done;
+}
+
 }  // namespace
 
 std::string cpu_name() {
@@ -150,10 +169,14 @@ void add_bench_commands(CLI::App& app, BenchArguments& arguments) {
   sub->add_option("--seconds", arguments.seconds, "Leave out what takes longer than this for one run")->check(CLI::Range(0.001, 3600.0))->capture_default_str();
   sub->add_flag("!--no-backward", arguments.backward, "Forward alone");
   sub->callback([&] { arguments.what = "attention"; });
+  sub = app.add_subcommand("kernels", "Matrix products of every CPU row that runs here and every precision, beside the peak of its instructions: GOPS, one thread");
+  sub->add_option("--repeats", arguments.repeats, "Bursts, by twenties; the best is told")->check(CLI::Range(1, 100))->capture_default_str();
+  sub->callback([&] { arguments.what = "kernels"; });
 }
 
 int bench(const BenchArguments& arguments, bool as_json) {
   if (arguments.what == "attention") return bench_attention(arguments, as_json);
+  if (arguments.what == "kernels") return bench_kernels(arguments, as_json);
   return arguments.what == "parse" ? bench_parse(arguments, as_json) : bench_encode(arguments, as_json);
 }
 

@@ -41,11 +41,9 @@ ThreadPool::ThreadPool(std::size_t threads, int nice) {
 }
 
 ThreadPool::~ThreadPool() {
-  {
-    const std::scoped_lock lock(mutex_);
-    ending_ = true;
-  }
-  start_.notify_all();
+  ending_ = true;
+  ticket_ += std::uint64_t{1} << 32U;
+  ticket_.notify_all();
 }
 
 Executor ThreadPool::executor() {
@@ -56,45 +54,41 @@ Executor ThreadPool::executor() {
 
 void ThreadPool::run(std::size_t n, void (*task)(void*, std::size_t, std::size_t), void* argument) {
   const std::scoped_lock one_at_a_time(batch_);
-  std::unique_lock lock(mutex_);
   n_ = left_ = n;
-  next_ = 0;
   task_ = task;
   argument_ = argument;
-  ++batch_number_;
-  start_.notify_all();
-  while (next_ < n_) {
-    const std::size_t i = next_++;
-    lock.unlock();
-    task(argument, i, 0);
-    lock.lock();
-    --left_;
-  }
-  lock.unlock();
+  const std::uint64_t batch = (ticket_ >> 32U) + 1;
+  ticket_ = batch << 32U | n;
+  ticket_.notify_all();
+  while (take(batch, 0)) {}
   yield_until([&] { return left_ == 0; });
-  lock.lock();
-  finished_.wait(lock, [&] { return left_ == 0; });
+  for (std::size_t left = left_; left != 0; left = left_) left_.wait(left);
+}
+
+// One piece of `batch`. The ticket is the batch and how many pieces nobody has taken: while there is one, no other batch begins, so when the exchange
+// succeeds, what was read before it is of this batch.
+bool ThreadPool::take(std::uint64_t batch, std::size_t worker) {
+  std::uint64_t ticket = ticket_;
+  while (ticket >> 32U == batch) {
+    const std::size_t untaken = ticket & 0xFFFFFFFFU;
+    if (untaken == 0) return false;
+    const std::size_t i = n_ - untaken;
+    const auto task = task_.load();
+    void* const argument = argument_;
+    if (!ticket_.compare_exchange_weak(ticket, ticket - 1)) continue;
+    task(argument, i, worker);
+    if (--left_ == 0) left_.notify_all();
+    return true;
+  }
+  return false;
 }
 
 void ThreadPool::help(std::size_t worker) {
-  std::unique_lock lock(mutex_);
-  std::size_t seen = 0;
-  while (true) {
-    lock.unlock();
-    yield_until([&] { return ending_ || batch_number_ != seen; });
-    lock.lock();
-    start_.wait(lock, [&] { return ending_ || batch_number_ != seen; });
-    if (ending_) return;
-    seen = batch_number_;
-    while (next_ < n_) {
-      const std::size_t i = next_++;
-      const auto task = task_;
-      void* const argument = argument_;
-      lock.unlock();
-      task(argument, i, worker);
-      lock.lock();
-      if (--left_ == 0) finished_.notify_all();
-    }
+  for (std::uint64_t seen = 0; !ending_;) {
+    yield_until([&] { return ending_ || ticket_ >> 32U != seen; });
+    for (std::uint64_t ticket = ticket_; ticket >> 32U == seen && !ending_; ticket = ticket_) ticket_.wait(ticket);
+    seen = ticket_ >> 32U;
+    while (take(seen, worker)) {}
   }
 }
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -21,14 +21,14 @@ class ThreadPool {
 
  private:
   void run(std::size_t n, void (*task)(void*, std::size_t, std::size_t), void* argument);
+  bool take(std::uint64_t batch, std::size_t worker);
   void help(std::size_t worker);
 
-  std::mutex mutex_, batch_;
-  std::condition_variable start_, finished_;
-  std::size_t n_ = 0, next_ = 0;
-  std::atomic<std::size_t> left_ = 0, batch_number_ = 0;
-  void (*task_)(void*, std::size_t, std::size_t) = nullptr;
-  void* argument_ = nullptr;
+  std::mutex batch_;
+  std::atomic<std::uint64_t> ticket_ = 0;  // the batch's number, and in 32 bits how many of its pieces nobody has taken
+  std::atomic<std::size_t> n_ = 0, left_ = 0;
+  std::atomic<void (*)(void*, std::size_t, std::size_t)> task_ = nullptr;
+  std::atomic<void*> argument_ = nullptr;
   std::atomic<bool> ending_ = false;
   std::vector<std::jthread> threads_;
 };

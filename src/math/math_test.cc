@@ -14,6 +14,7 @@
 #include <random>
 
 #include "math/kernels.h"
+#include "math/probe.h"
 
 namespace weir::math {
 namespace {
@@ -293,40 +294,22 @@ TEST_P(OfRow, Attention) {
     }
 }
 
-// A compiler that spills is seen here: a product of 64 rows against multiply-adds on registers, best of interleaved bursts of CPU time.
+// A compiler that spills is seen here. Others on the machine only slow a product down, so the best of a few tries counts.
 TEST_P(OfRow, ProductsReachThePeak) {
 #if !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "not an optimised build";
 #endif
   if (GetParam() == "scalar" || GetParam() == "amx_emulated") GTEST_SKIP() << "the judge need not be fast";
-  constexpr std::size_t rows = 64, outputs = 384, inputs = 384;
-  const auto now = [] {
-    timespec t{};
-    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
-  };
   for (const Format format : {Format::f32, Format::bf16, Format::int8}) {
-    if ((format == Format::bf16 && !row->fast_bf16) || (format == Format::int8 && !row->fast_int8)) continue;
-    const std::vector<float> w = random_floats(outputs * inputs, 0.05F, 4), a = random_floats(rows * inputs, 1, 3);
-    const Packed packed = Packed::rows(View<const float>(w.data(), outputs, inputs), format);
-    std::vector<float> scale(rows), shift(rows), out(rows * outputs);
-    std::byte* data = static_cast<std::byte*>(std::aligned_alloc(64, Activations::bytes(rows, packed.steps())));
-    const Activations to{.format = format, .data = data, .steps = packed.steps(), .groups = 1, .scale = scale.data(), .shift = shift.data()};
-    row->quantise(View<const float>(a.data(), rows, inputs), nullptr, to, 0);
-    double best = 0, peak = 0;
-    for (int burst = 0; burst < 200; ++burst) {
-      double began = now();
-      double operations = row->peak(format, 20'000);
-      peak = std::max(peak, operations / (now() - began));
-      began = now();
-      for (int i = 0; i < 4; ++i) row->product({.a = to, .rows = rows, .w = &packed, .panels = packed.panels(), .out = out.data(), .out_stride = outputs, .columns = outputs});
-      operations = 4.0 * 2 * rows * outputs * inputs;
-      best = std::max(best, operations / (now() - began));
+    if (format == Format::bf16 && !row->fast_bf16) continue;
+    const double wanted = GetParam() == "amx" ? 0.4 : 0.6;
+    Probe best;
+    for (int attempt = 0; attempt < 5 && !(best.peak > 0 && best.share() >= wanted); ++attempt) {
+      best = probe(*row, format, 64, 384, 384, 50);
     }
-    std::free(data);
     std::printf("%s %s: %.0f of %.0f GOPS (%.0f %%)\n", std::string(GetParam()).c_str(), format == Format::f32 ? "f32" : format == Format::bf16 ? "bf16" : "int8",
-                best * 1e-9, peak * 1e-9, 100 * best / peak);
-    EXPECT_GE(best / peak, GetParam() == "amx" ? 0.4 : 0.6);
+                best.product * 1e-9, best.peak * 1e-9, 100 * best.share());
+    EXPECT_GE(best.share(), wanted);
   }
 }
 

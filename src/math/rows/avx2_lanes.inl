@@ -4,9 +4,14 @@ struct Lanes {
 #ifdef WEIR_LANES_VNNI
   struct I { __m256i a, b; };
 #else
-  struct I { __m256i v[4]; };  // of 4 outputs each: two partial sums an output
+  struct I { __m256i a, b, c, d; };  // of 4 outputs each: two partial sums an output. No arrays: g++ 12 would keep them in memory
 #endif
   static constexpr int rows = 4, halves = 1;
+#ifdef WEIR_LANES_VNNI
+  static constexpr int rows_int8 = 4;
+#else
+  static constexpr int rows_int8 = 2;  // four registers of sums a row
+#endif
 
   static __m256i mask(std::size_t n, int from) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(from)));
@@ -108,21 +113,27 @@ struct Lanes {
   }
 #else
   // u8 · s8 as 16-bit pairs: pmaddubsw would saturate.
-  struct Quads { __m256i v[4]; };
+  struct Quads { __m256i a, b, c, d; };
   using One = __m256i;
-  static I zero_sum() { return {{_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()}}; }
+  static I zero_sum() { return {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()}; }
   static F to_float(const I& x) {
-    const __m256i a = _mm256_permute4x64_epi64(_mm256_hadd_epi32(x.v[0], x.v[1]), 0xD8), b = _mm256_permute4x64_epi64(_mm256_hadd_epi32(x.v[2], x.v[3]), 0xD8);
+    const __m256i a = _mm256_permute4x64_epi64(_mm256_hadd_epi32(x.a, x.b), 0xD8), b = _mm256_permute4x64_epi64(_mm256_hadd_epi32(x.c, x.d), 0xD8);
     return to_float(a, b);
   }
   static Quads quads(const std::byte* p) {
-    Quads q;
-    for (int i = 0; i < 4; ++i) q.v[i] = _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(p + i * 16)));
-    return q;
+    const auto* q = reinterpret_cast<const __m128i*>(p);
+    return {_mm256_cvtepi8_epi16(_mm_load_si128(q)), _mm256_cvtepi8_epi16(_mm_load_si128(q + 1)), _mm256_cvtepi8_epi16(_mm_load_si128(q + 2)), _mm256_cvtepi8_epi16(_mm_load_si128(q + 3))};
   }
   static One quad(const std::byte* p) { return _mm256_cvtepu8_epi16(_mm_set1_epi32(word_at(p))); }
-  static void add_quads(One x, const Quads& w, I& s) {
-    for (int i = 0; i < 4; ++i) s.v[i] = _mm256_add_epi32(s.v[i], _mm256_madd_epi16(x, w.v[i]));
+  static __attribute__((always_inline)) void add_pair(__m256i& s, __m256i x, __m256i w) {
+    __m256i product;
+    asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(s), "=&x"(product) : "x"(x), "x"(w));
+  }
+  static __attribute__((always_inline)) void add_quads(One x, const Quads& w, I& s) {
+    add_pair(s.a, x, w.a);
+    add_pair(s.b, x, w.b);
+    add_pair(s.c, x, w.c);
+    add_pair(s.d, x, w.d);
   }
 #endif
   template <Format format>

@@ -349,7 +349,7 @@ inline __attribute__((always_inline)) void block(const Product& p, size_t row, s
 // A panel is read once and used by all blocks of rows while it is in L1.
 template <Format format, Epilogue epilogue>
 void product_as(const Product& p) {
-  constexpr size_t R = Lanes::rows;
+  constexpr size_t R = format == Format::int8 ? Lanes::rows_int8 : Lanes::rows;
   for (size_t panel = p.panel; panel < p.panel + p.panels; ++panel) {
     const size_t end = p.row + p.rows;
     size_t row = p.row;
@@ -443,7 +443,7 @@ void attention_all(const Attention& t) {
 
 template <Format format>
 double peak_of(size_t iterations) {
-  constexpr int R = Lanes::rows, H = Lanes::halves;
+  constexpr int R = format == Format::int8 ? Lanes::rows_int8 : Lanes::rows, H = Lanes::halves;
   alignas(64) static const std::byte zeros[64] = {};
   Sum<format> sum[R][H];
   WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h) {

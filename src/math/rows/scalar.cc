@@ -11,7 +11,7 @@ namespace {
 struct Lanes {
   struct F { float v[16]; };
   struct I { std::int32_t v[16]; };
-  static constexpr int rows = 4, halves = 2;
+  static constexpr int rows = 4, halves = 2, rows_int8 = rows;
 
   template <class G>
   static F each(G g) {
