@@ -94,8 +94,10 @@ int main(int count, char** values) {
   if (!encoder) return fmt::print(stderr, "{}\n", encoder.error().text()), 1;
   weir::ThreadPool pool(threads);
   if (!lines.empty()) return write_vectors(*encoder, lines, vectors, pool.executor());
-  if (!as_json) fmt::print("{} on {}, {} threads, loaded in {:.3f} s; {:.1f} MB resident, {:.1f} MB of them weights\n", encoder->model_id(), weir::math::to_string(*weir::math::choose_row()), threads,
-                          seconds_of(CLOCK_MONOTONIC) - before, resident_mb(), static_cast<double>(encoder->bytes()) * 1e-6);
+  if (!as_json)
+    fmt::print("{} on {}, {} threads, loaded in {:.3f} s; {:.1f} MB resident, {:.1f} MB of them weights\n", encoder->model_id(),
+               weir::math::to_string(*weir::math::choose_row()), threads, seconds_of(CLOCK_MONOTONIC) - before, resident_mb(),
+               static_cast<double>(encoder->bytes()) * 1e-6);
 
   std::vector<Set> sets;
   for (const std::size_t length : {std::size_t{16}, std::size_t{64}, std::size_t{128}, std::size_t{256}}) {
@@ -103,7 +105,8 @@ int main(int count, char** values) {
     for (std::size_t i = 0; i < std::max<std::size_t>(8, 4096 / length); ++i) set.texts.push_back(text_of(*encoder, length, i));
     sets.push_back(std::move(set));
   }
-  for (const std::size_t length : {std::size_t{8}, std::size_t{32}, std::size_t{128}}) sets.push_back({fmt::format("one text of {}", length), {text_of(*encoder, length, 3)}, 0, {}, {}});
+  for (const std::size_t length : {std::size_t{8}, std::size_t{32}, std::size_t{128}})
+    sets.push_back({fmt::format("one text of {}", length), {text_of(*encoder, length, 3)}, 0, {}, {}});
   Set ragged{"ragged", {}, 0, {}, {}};
   if (!texts.empty()) {
     ragged.texts = read_lines(texts);
@@ -133,7 +136,11 @@ int main(int count, char** values) {
     for (const Set& s : sets) {
       std::string passes;
       for (std::size_t i = 0; i < s.wall.size(); ++i) passes += fmt::format("{}{:.1f}", i == 0 ? "" : ", ", static_cast<double>(s.tokens) / s.wall[i]);
-      fmt::print(R"({}"{}": [{}])", &s == sets.data() ? "" : ", ", s.name == "ragged" ? "ragged/as they arrive" : s.name.starts_with("one") ? s.name : s.name + "/as they arrive", passes);
+      fmt::print(R"({}"{}": [{}])", &s == sets.data() ? "" : ", ",
+                 s.name == "ragged"          ? "ragged/as they arrive"
+                 : s.name.starts_with("one") ? s.name
+                                             : s.name + "/as they arrive",
+                 passes);
     }
     fmt::print("}}}}\n");
     return 0;
@@ -142,8 +149,8 @@ int main(int count, char** values) {
     std::ranges::sort(s.cpu);
     std::ranges::sort(s.wall);
     const auto tokens = static_cast<double>(s.tokens);
-    fmt::print("{:<16} {:>9.0f} tok/s median  {:>9.0f} best  {:>8.3f} ms  {:>7.1f} us CPU a token\n", s.name, tokens / s.wall[s.wall.size() / 2], tokens / s.wall[0],
-               s.wall[s.wall.size() / 2] * 1e3, s.cpu[s.cpu.size() / 2] / tokens * 1e6);
+    fmt::print("{:<16} {:>9.0f} tok/s median  {:>9.0f} best  {:>8.3f} ms  {:>7.1f} us CPU a token\n", s.name, tokens / s.wall[s.wall.size() / 2],
+               tokens / s.wall[0], s.wall[s.wall.size() / 2] * 1e3, s.cpu[s.cpu.size() / 2] / tokens * 1e6);
   }
   fmt::print("{:.1f} MB resident at the end, scratch and texts included\n", resident_mb());
   return 0;

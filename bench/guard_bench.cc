@@ -33,12 +33,19 @@ int main(int argc, char** argv) {
   const double construction = seconds([&] { guard = std::make_unique<guard::Guard>(); });
   for (const auto& [name, text] : files)
     for (const Finding& finding : guard->scan(text).findings)
-      std::printf("%s\n", json::serialize(json::object{{"file", name}, {"rule", finding.rule}, {"class", finding.kind}, {"start", finding.start}, {"end", finding.end}}).c_str());
+      std::printf("%s\n",
+                  json::serialize(json::object{{"file", name}, {"rule", finding.rule}, {"class", finding.kind}, {"start", finding.start}, {"end", finding.end}})
+                      .c_str());
   double scan = 1e9, reader = 1e9;
   for (int i = 0; i < 5; ++i) {
-    scan = std::min(scan, seconds([&] { for (const auto& [name, text] : files) (void)guard->scan(text); }));
-    reader = std::min(reader, seconds([&] { for (const auto& [name, text] : files) (void)guard->seal(guard::Exit::reader, text); }));
+    scan = std::min(scan, seconds([&] {
+                      for (const auto& [name, text] : files) (void)guard->scan(text);
+                    }));
+    reader = std::min(reader, seconds([&] {
+                        for (const auto& [name, text] : files) (void)guard->seal(guard::Exit::reader, text);
+                      }));
   }
   const double mb = static_cast<double>(bytes) / 1e6;
-  std::fprintf(stderr, "%zu files, %.1f MB: scan %.0f MB/s, seal for the reader (a copy included) %.0f MB/s, construction %.1f ms\n", files.size(), mb, mb / scan, mb / reader, construction * 1e3);
+  std::fprintf(stderr, "%zu files, %.1f MB: scan %.0f MB/s, seal for the reader (a copy included) %.0f MB/s, construction %.1f ms\n", files.size(), mb,
+               mb / scan, mb / reader, construction * 1e3);
 }

@@ -135,6 +135,7 @@ int main(int argc, char** argv) {
   rusage used{};
   ::getrusage(RUSAGE_SELF, &used);
   const auto cpu = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
-  fmt::print("{{\"requests\":{},\"not_2xx\":{},\"p50\":{:.3f},\"p99\":{:.3f},\"max\":{:.3f},\"client_cpu_s\":{:.2f}}}\n", times.size(), failed, at(50), at(99), times.back() * 1e3, cpu(used.ru_utime) + cpu(used.ru_stime));
+  fmt::print("{{\"requests\":{},\"not_2xx\":{},\"p50\":{:.3f},\"p99\":{:.3f},\"max\":{:.3f},\"client_cpu_s\":{:.2f}}}\n", times.size(), failed, at(50), at(99),
+             times.back() * 1e3, cpu(used.ru_utime) + cpu(used.ru_stime));
   return 0;
 }

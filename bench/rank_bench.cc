@@ -20,10 +20,12 @@ int main() {
   const Time now = from_micros(1'700'000'000'000'000);
   std::vector<rank::Past> history;
   for (std::size_t i = 0; i < past; ++i)
-    history.push_back({std::to_string(i), "title", SourceId{static_cast<std::int64_t>(1 + i % 50)}, i % 3 ? 1.0 : -1.0, static_cast<std::int64_t>(i), {vectors[i], mean}});
+    history.push_back(
+        {std::to_string(i), "title", SourceId{static_cast<std::int64_t>(1 + i % 50)}, i % 3 ? 1.0 : -1.0, static_cast<std::int64_t>(i), {vectors[i], mean}});
   std::vector<rank::Candidate> candidates;
   for (std::size_t i = 0; i < ahead; ++i)
-    candidates.push_back({ItemId{static_cast<std::int64_t>(i + 1)}, SourceId{static_cast<std::int64_t>(1 + i % 60)}, now - std::chrono::minutes(i), {vectors[past + i], mean}});
+    candidates.push_back(
+        {ItemId{static_cast<std::int64_t>(i + 1)}, SourceId{static_cast<std::int64_t>(1 + i % 60)}, now - std::chrono::minutes(i), {vectors[past + i], mean}});
   const auto ms = [](int repeats, auto&& work) {
     std::vector<double> times;
     for (int i = 0; i < repeats; ++i) {
@@ -40,7 +42,10 @@ int main() {
   std::printf("state %zu bytes\n", model.bytes());
   rank::Past one = history[0];
   one.order = static_cast<std::int64_t>(past);
-  std::printf("a signal more and taken back %.3f ms\n", ms(101, [&] { model.add(one); model.remove(one); }));
+  std::printf("a signal more and taken back %.3f ms\n", ms(101, [&] {
+                model.add(one);
+                model.remove(one);
+              }));
   double sum = 0;
   std::printf("order of %zu candidates %.1f ms\n", ahead, ms(11, [&] { sum += rank::order(model, candidates, now)[0].value; }));
   std::printf("explanation over %zu past items %.3f ms\n", past, ms(51, [&] { sum += model.explain(candidates[0], now, history).value; }));

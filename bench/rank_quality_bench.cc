@@ -103,7 +103,8 @@ int main(int argc, char** argv) {
         const rank::Model model = rank::Model::fit(history, options);
         std::vector<std::pair<double, bool>> scored;
         for (std::size_t i = n; i < std::min(order.size(), n + 2'000); ++i)
-          scored.emplace_back(model.score({ItemId{1}, {}, {}, {rows[order[i]].vector, mean}}, Time{}).value, likes[static_cast<std::size_t>(rows[order[i]].label)]);
+          scored.emplace_back(model.score({ItemId{1}, {}, {}, {rows[order[i]].vector, mean}}, Time{}).value,
+                              likes[static_cast<std::size_t>(rows[order[i]].label)]);
         readers.push_back(auc(std::move(scored)));
       }
       std::mt19937 random(1);

@@ -96,7 +96,8 @@ class Generator {
     item.language = zh ? "zh" : "en";
     out.verdict.policy = 1;
     std::string& html = item.content_html;
-    if (random.unit() < 0.5) html += fmt::format("<p><img src=\"https://img.site{}.example/media/{:x}.jpg\" alt=\"\" width=\"800\" height=\"450\"></p>", source, random.next() >> 20);
+    if (random.unit() < 0.5)
+      html += fmt::format("<p><img src=\"https://img.site{}.example/media/{:x}.jpg\" alt=\"\" width=\"800\" height=\"450\"></p>", source, random.next() >> 20);
     const double normal = std::sqrt(-2 * std::log(1 - random.unit())) * std::cos(6.283185307 * random.unit());
     fill(html, zh, std::exp(7.17 + 1.15 * normal), random);  // log-normal, mean about 2.7 kB
     return out;
@@ -126,7 +127,8 @@ class Generator {
         for (int n = 0; n < 3 && at < document.size(); ++n, ++at) {
           escape(html, document[at]);
           if (!zh) html += ' ';
-          if (random.unit() < 0.15) html += fmt::format("<a href=\"https://www.site{}.example/r/{:x}\">{}</a> ", random.below(3000), random.next() >> 28, rare(random));
+          if (random.unit() < 0.15)
+            html += fmt::format("<a href=\"https://www.site{}.example/r/{:x}\">{}</a> ", random.below(3000), random.next() >> 28, rare(random));
         }
         html += "</p>\n";
         want -= static_cast<double>(html.size() - before);
@@ -148,7 +150,8 @@ class Generator {
 };
 
 // Items i in [from, to), as fetches of their sources.
-std::map<std::size_t, store::FetchOutcome> fetches(const Generator& generator, const std::vector<SourceId>& ids, std::uint64_t from, std::uint64_t to, Time at) {
+std::map<std::size_t, store::FetchOutcome> fetches(const Generator& generator, const std::vector<SourceId>& ids, std::uint64_t from, std::uint64_t to,
+                                                   Time at) {
   std::map<std::size_t, store::FetchOutcome> out;
   for (std::uint64_t i = from; i < to; ++i) {
     const std::size_t source = Generator::source_of(i);
@@ -191,7 +194,8 @@ int load(const std::filesystem::path& dir, const Generator& generator, std::uint
     const double c = cpu();
     const Time at = epoch + std::chrono::seconds(30) * static_cast<long>(i);
     const auto batch = fetches(generator, ids, i, std::min(i + batch_size, n), at);
-    for (const auto& [s, o] : batch) for (const auto& item : o.items) html += item.item.content_html.size();
+    for (const auto& [s, o] : batch)
+      for (const auto& item : o.items) html += item.item.content_html.size();
     generating += cpu() - c;
     const double t = now();
     ok(store->write([&](Writer& w) { return put(w, batch); }));
@@ -202,19 +206,25 @@ int load(const std::filesystem::path& dir, const Generator& generator, std::uint
       Random random{i};
       std::vector<ItemId> read, stars;
       const std::int64_t first = static_cast<std::int64_t>(i) + 1, last = static_cast<std::int64_t>(std::min(i + batch_size * 50, n));
-      for (std::int64_t id = std::max<std::int64_t>(1, first - 50 * static_cast<std::int64_t>(batch_size)); id <= std::min(last, first + static_cast<std::int64_t>(batch_size) - 1); ++id) {
+      for (std::int64_t id = std::max<std::int64_t>(1, first - 50 * static_cast<std::int64_t>(batch_size));
+           id <= std::min(last, first + static_cast<std::int64_t>(batch_size) - 1); ++id) {
         const double u = random.unit();
         if (u < 0.05) read.push_back(ItemId{id});
         else if (u > 0.99) stars.push_back(ItemId{id});
       }
-      ok(store->write([&](Writer& w) -> Status { TRY(w.mark(user, read, store::Mark::read)); TRY(w.mark(user, stars, store::Mark::star)); return {}; }));
+      ok(store->write([&](Writer& w) -> Status {
+        TRY(w.mark(user, read, store::Mark::read));
+        TRY(w.mark(user, stars, store::Mark::star));
+        return {};
+      }));
       fmt::print(stderr, "{} items, {:.0f} s\n", i, now() - begun);
     }
   }
   const double seconds = now() - begun;
   ok(store->checkpoint());
   fmt::print("load: {} items of {:.0f} B of HTML in {:.0f} s ({:.0f}/s), {:.0f} us CPU an item without the generator, worst commit of {} items {:.0f} ms\n", n,
-             static_cast<double>(html) / static_cast<double>(n), seconds, static_cast<double>(n) / seconds, (cpu() - cpu_begun - generating) / static_cast<double>(n) * 1e6, batch_size, worst * 1e3);
+             static_cast<double>(html) / static_cast<double>(n), seconds, static_cast<double>(n) / seconds,
+             (cpu() - cpu_begun - generating) / static_cast<double>(n) * 1e6, batch_size, worst * 1e3);
   fmt::print("bytes an item on disk, searchable: {:.0f}\n", static_cast<double>(file_bytes(dir / "weir.db")) / static_cast<double>(n));
   return 0;
 }
@@ -222,7 +232,8 @@ int load(const std::filesystem::path& dir, const Generator& generator, std::uint
 void report(std::string_view name, std::vector<double> v, std::size_t rows) {
   if (v.empty()) return;
   std::ranges::sort(v);
-  fmt::print("{:<44} n {:>5} rows {:>6}  p50 {:>8.3f}  p99 {:>8.3f}  max {:>8.3f} ms\n", name, v.size(), rows, v[v.size() / 2] * 1e3, v[v.size() * 99 / 100] * 1e3, v.back() * 1e3);
+  fmt::print("{:<44} n {:>5} rows {:>6}  p50 {:>8.3f}  p99 {:>8.3f}  max {:>8.3f} ms\n", name, v.size(), rows, v[v.size() / 2] * 1e3,
+             v[v.size() * 99 / 100] * 1e3, v.back() * 1e3);
 }
 
 int run(const std::filesystem::path& dir, const Generator& generator, double seconds) {
@@ -235,7 +246,8 @@ int run(const std::filesystem::path& dir, const Generator& generator, double sec
   std::vector<SourceId> ids = ok(store->reader()->sources_of(user));
   std::int64_t unread = 0, total = 0;
   for (const auto& s : subscriptions) unread += s.unread, total += s.total;
-  fmt::print("open {:.1f} ms; {} items, {:.1f} % unread, {} starred\n", opened * 1e3, total, 100.0 * static_cast<double>(unread) / static_cast<double>(total), ok(store->reader()->starred_count(user)));
+  fmt::print("open {:.1f} ms; {} items, {:.1f} % unread, {} starred\n", opened * 1e3, total, 100.0 * static_cast<double>(unread) / static_cast<double>(total),
+             ok(store->reader()->starred_count(user)));
 
   std::jthread writer([&](std::stop_token stop) { store->run_writer(stop); });
   std::vector<double> commits, indexing;
@@ -250,7 +262,15 @@ int run(const std::filesystem::path& dir, const Generator& generator, double sec
       const double c = now();
       std::atomic<std::size_t> left = batch.size();
       for (const auto& [s, outcome] : batch)
-        store->submit([&outcome](Writer& w) -> Status { TRY(w.commit_fetch(outcome)); return {}; }, [&](Status status) { ok(std::move(status)); --left; });
+        store->submit(
+            [&outcome](Writer& w) -> Status {
+              TRY(w.commit_fetch(outcome));
+              return {};
+            },
+            [&](Status status) {
+              ok(std::move(status));
+              --left;
+            });
       while (left > 0) std::this_thread::sleep_for(std::chrono::microseconds(50));
       commits.push_back(now() - c);
       if (tick % 5 == 4) {
@@ -294,7 +314,8 @@ int run(const std::filesystem::path& dir, const Generator& generator, double sec
   list("newest 50 read (one in twenty is)", [] { return ItemQuery{.state = ReadState::read}; });
   list("starred 50", [] { return ItemQuery{.state = ReadState::starred}; });
   list("10,000 unread ids", [] { return ItemQuery{.state = ReadState::unread, .limit = 10'000}; }, true);
-  for (const std::string q : {"people", "government", "market bank", "\"prime minister\"", "\"the first time\"", "中国", "公司", "北京 房价", "人工智能", "能", "的", "karomi", "govern*"})
+  for (const std::string q : {"people", "government", "market bank", "\"prime minister\"", "\"the first time\"", "中国", "公司", "北京 房价", "人工智能", "能",
+                              "的", "karomi", "govern*"})
     list(fmt::format("search {}", q), [&] { return ItemQuery{.text = q, .limit = 20}; });
   for (const std::string q : {"people", "market bank", "\"prime minister\"", "中国", "能"})
     list(fmt::format("best {}", q), [&] { return ItemQuery{.order = Order::relevance, .text = q, .limit = 20}; });

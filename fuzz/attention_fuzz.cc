@@ -53,7 +53,8 @@ void attend(Bytes in) {
   if (in.below(2) == 0) s.position = Position::none;
   s.heads = in.size_option(1 + in.below(3));
   s.kv_heads = in.size_option(in.below(3));
-  const std::size_t d = 1 + in.below(4), heads = std::min<std::size_t>(s.heads, 8), kv = s.kv_heads == 0 || s.kv_heads > 8 ? heads : s.kv_heads, dv = 1 + in.below(4);
+  const std::size_t d = 1 + in.below(4), heads = std::min<std::size_t>(s.heads, 8), kv = s.kv_heads == 0 || s.kv_heads > 8 ? heads : s.kv_heads,
+                    dv = 1 + in.below(4);
   const bool by_model = s.form == Form::multi_head || s.form == Form::fastformer;
   s.model = in.size_option(by_model ? heads * d : s.form == Form::performer ? kv * d : d);
   s.query = in.size_option(0);
@@ -73,9 +74,14 @@ void attend(Bytes in) {
     for (Parameter<T>& x : p)
       if (in.below(8) == 0 && !x.value.values.empty()) x.value.values[in.below(x.value.values.size())] = static_cast<T>(in.number());
     const std::size_t keys = in.below(12), queries = s.form == Form::fastformer ? keys : in.below(6);
-    const bool pooled = s.form == Form::dot_pooling || s.form == Form::multi_head_pooling, shared = pooled || s.form == Form::additive || s.form == Form::candidate_pooling;
-    const Array<T> q = array<T>(in, queries, by_model || shared ? in.size_option(s.model) % 64 : heads * d), k = array<T>(in, keys, by_model || shared ? in.size_option(s.model) % 64 : kv * d),
-                   v = array<T>(in, keys, by_model ? s.model % 64 : shared ? dv : kv * dv);
+    const bool pooled = s.form == Form::dot_pooling || s.form == Form::multi_head_pooling,
+               shared = pooled || s.form == Form::additive || s.form == Form::candidate_pooling;
+    const Array<T> q = array<T>(in, queries, by_model || shared ? in.size_option(s.model) % 64 : heads * d),
+                   k = array<T>(in, keys, by_model || shared ? in.size_option(s.model) % 64 : kv * d),
+                   v = array<T>(in, keys,
+                                by_model ? s.model % 64
+                                : shared ? dv
+                                         : kv * dv);
     std::vector<std::uint8_t> there(in.below(3) == 0 ? keys : 0);
     for (auto& x : there) x = in.below(3) != 0;
     Array<std::uint8_t> pairs(in.below(4) == 0 ? queries : 0, keys);
@@ -85,9 +91,16 @@ void attend(Bytes in) {
     if (s.form != Form::time_decayed) age.clear(), importance.clear();
     for (T& x : age) x = std::fabs(static_cast<T>(in.number()));
     for (T& x : importance) x = std::fabs(static_cast<T>(in.number()));
-    Input<T> input{.q = pooled ? View<const T>{} : View<const T>(q), .k = k, .v = shared && in.below(2) == 0 ? View<const T>{} : View<const T>(v), .age = age, .importance = importance};
-    input.mask = {.causal = in.below(4) == 0, .window = in.below(4) == 0 ? in.size_option(1) : 0, .globals = in.below(4) == 0 ? in.size_option(1) : 0,
-                  .block = in.below(4) == 0 ? in.size_option(2) : 0, .keys = there};
+    Input<T> input{.q = pooled ? View<const T>{} : View<const T>(q),
+                   .k = k,
+                   .v = shared && in.below(2) == 0 ? View<const T>{} : View<const T>(v),
+                   .age = age,
+                   .importance = importance};
+    input.mask = {.causal = in.below(4) == 0,
+                  .window = in.below(4) == 0 ? in.size_option(1) : 0,
+                  .globals = in.below(4) == 0 ? in.size_option(1) : 0,
+                  .block = in.below(4) == 0 ? in.size_option(2) : 0,
+                  .keys = there};
     if (pairs.rows != 0) input.mask.pairs = pairs;
     if (bias.columns != 0) input.bias = bias;
 
@@ -105,7 +118,8 @@ void attend(Bytes in) {
       if (const Result<Explanation<T>> e = explain<T>(s, p, input, in.below(6), in.below(4), direction)) must_be_finite(e->without);
       if (const Result<Output<T>> m = merge(*o, *o, s.heads)) must_be_finite(m->out.values);
     }
-    Result<Stream<T>> stream = start_stream<T>(s, p, k.columns, v.columns, in.below(2) == 0 ? View<const T>{} : View<const T>(q), in.below(2) == 0 ? 0 : in.size_option(3) % 4096);
+    Result<Stream<T>> stream =
+        start_stream<T>(s, p, k.columns, v.columns, in.below(2) == 0 ? View<const T>{} : View<const T>(q), in.below(2) == 0 ? 0 : in.size_option(3) % 4096);
     if (!stream) return;
     for (std::size_t j = 0; j < keys; ++j) (void)push<T>(*stream, k.row(j), v.row(j), static_cast<T>(in.below(3)), static_cast<T>(in.below(3)));
     const std::vector<T> asked = queries == 0 ? std::vector<T>{} : std::vector<T>(q.row(0).begin(), q.row(0).end());

@@ -10,7 +10,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace weir;
   const std::string bytes(reinterpret_cast<const char*>(data), size);
-  for (const char* head : {"", "{\"kind\":\"feed\"}\n", "{\"kind\":\"page\",\"base_url\":\"https://e.example/a\"}\n", "{\"kind\":\"opml\"}\n", "{\"kind\":\"items\"}\n"}) {
+  for (const char* head :
+       {"", "{\"kind\":\"feed\"}\n", "{\"kind\":\"page\",\"base_url\":\"https://e.example/a\"}\n", "{\"kind\":\"opml\"}\n", "{\"kind\":\"items\"}\n"}) {
     const auto answer = parse_json(handle_in_child(head + bytes), 300);
     CHECK(answer && answer->is_object());
     CHECK((find_object(answer->get_object(), "error") != nullptr) != answer->get_object().contains("value"));

@@ -13,6 +13,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::vector<float> row(t.columns);
     t.row(t.rows - 1, row.data());
   }
-  (void)e5->tokenizer.encode("query the stre\xCC\x81" "am\t\xEF\xBC\xA1 \xE6\xB3\xA8", 64);
+  (void)e5->tokenizer.encode(
+      "query the stre\xCC\x81"
+      "am\t\xEF\xBC\xA1 \xE6\xB3\xA8",
+      64);
   return 0;
 }

@@ -20,7 +20,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // The html module has a target of its own; here stands what is enough to walk through the calls to it.
   options.html.text = [](std::string_view html) { return std::string(html); };
   options.html.clean = [](std::string_view html, std::string_view) { return std::string(html); };
-  options.html.links = [](std::string_view html, std::string_view base) -> Result<PageLinks> { return PageLinks{std::string(html), "", "", {{std::string(base), std::string(html)}}}; };
+  options.html.links = [](std::string_view html, std::string_view base) -> Result<PageLinks> {
+    return PageLinks{std::string(html), "", "", {{std::string(base), std::string(html)}}};
+  };
   const Result<Feed> feed = parse_feed(bytes, options);
   if (!feed) {
     demand(!feed.error().message.empty(), "an error without a message");

@@ -14,8 +14,10 @@ weir::store::Connection& database() {
   static const auto connection = [] {
     auto made = weir::store::Connection::memory();
     CHECK(made.has_value());
-    CHECK((*made)->script("CREATE VIRTUAL TABLE ft USING fts5(title, content='', contentless_delete=1, tokenize='weir');"
-                          "CREATE VIRTUAL TABLE f USING fts5(body, content='', contentless_delete=1, detail=none, prefix='1', tokenize='weir set')").has_value());
+    CHECK((*made)
+              ->script("CREATE VIRTUAL TABLE ft USING fts5(title, content='', contentless_delete=1, tokenize='weir');"
+                       "CREATE VIRTUAL TABLE f USING fts5(body, content='', contentless_delete=1, detail=none, prefix='1', tokenize='weir set')")
+              .has_value());
     return std::move(*made);
   }();
   return *connection;

@@ -16,7 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     headers.add(line);
     given += line.size() + 1;
   }
-  const std::size_t kept = headers.content_type.size() + headers.location.size() + headers.etag.size() + headers.last_modified.size() + headers.retry_after.size() + headers.date.size();
+  const std::size_t kept = headers.content_type.size() + headers.location.size() + headers.etag.size() + headers.last_modified.size() +
+                           headers.retry_after.size() + headers.date.size();
   CHECK(kept <= given);
   const Time now = from_micros(1'800'000'000'000'000);
   const auto within_a_year = [](const std::optional<Duration>& d) { return !d || (*d >= Duration(0) && *d <= std::chrono::hours(24 * 365)); };

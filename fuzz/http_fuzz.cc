@@ -10,7 +10,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace weir;
   using namespace weir::http;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  const auto demand = [](bool holds) { if (!holds) std::abort(); };
+  const auto demand = [](bool holds) {
+    if (!holds) std::abort();
+  };
 
   for (const bool plus : {false, true})
     if (const auto decoded = percent_decode(text, plus)) {
@@ -21,7 +23,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const auto& [name, value] : query.pairs()) demand(!name.empty() && is_valid_utf8(name) && is_valid_utf8(value));
   if (const auto target = parse_target(text)) {
     demand(target->path.starts_with('/') && target->path.find_first_of("? #") == std::string::npos);
-    if (const auto rest = match("/assets/{rest}", target->path)) demand(("/" + rest->front() + "/").find("/../") == std::string::npos && rest->front()[0] != '/');
+    if (const auto rest = match("/assets/{rest}", target->path))
+      demand(("/" + rest->front() + "/").find("/../") == std::string::npos && rest->front()[0] != '/');
     for (const std::string_view pattern : {"/", "/api/items/{item}/why", "/api/sources/{source}", "/api/users/{id}/link"}) match(pattern, target->path);
   }
   if (const auto value = cookie(text, "weir")) demand(value->size() <= size);

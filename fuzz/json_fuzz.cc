@@ -10,7 +10,9 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace weir;
-  const auto demand = [](bool holds) { if (!holds) std::abort(); };
+  const auto demand = [](bool holds) {
+    if (!holds) std::abort();
+  };
   const auto value = parse_json({reinterpret_cast<const char*>(data), size});
   if (!value) {
     demand(!value.error().message.empty());

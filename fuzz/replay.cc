@@ -20,7 +20,10 @@ int main(int argc, char** argv) {
     ++n;
   };
   for (int i = 1; i < argc; ++i) {
-    if (!fs::is_directory(argv[i])) { run(argv[i]); continue; }
+    if (!fs::is_directory(argv[i])) {
+      run(argv[i]);
+      continue;
+    }
     for (const auto& entry : fs::directory_iterator(argv[i]))
       if (entry.is_regular_file()) run(entry.path());
   }

@@ -10,7 +10,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const std::size_t cut = text.find('\n');
   const std::string_view relative = text.substr(0, cut), base = cut == std::string_view::npos ? std::string_view() : text.substr(cut + 1);
-  const auto demand = [](bool holds) { if (!holds) std::abort(); };
+  const auto demand = [](bool holds) {
+    if (!holds) std::abort();
+  };
 
   const Result<Url> url = parse_url(relative);
   const std::string normal = resolve(relative);

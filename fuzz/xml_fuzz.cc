@@ -16,7 +16,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   xml::Element at = document->root().first();
   while (at) {
     if (++seen > 10'000 || !is_valid_utf8(at.text(scratch)) || !is_valid_utf8(at.attribute("href"))) std::abort();
-    if (at.first()) { at = at.first(); continue; }
+    if (at.first()) {
+      at = at.first();
+      continue;
+    }
     while (at && !at.next()) at = at.parent();
     if (at) at = at.next();
   }

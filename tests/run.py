@@ -163,7 +163,7 @@ def jobs():
             found.append((f'release {file.name}', gtest, file, False))
     for file in executables('build-asan/fuzz', '*_fuzz'):
         found.append((f'replay {file.name}', lambda f: command([f, ROOT / 'fuzz/corpus' / f.name.removesuffix('_fuzz')]), file, False))
-    for lint in ('check-includes', 'check-sockets'):   # check-format joins them when the tree stands as it says
+    for lint in ('check-includes', 'check-sockets', 'check-format'):
         if (ROOT / 'scripts' / lint).exists():
             found.append((f'scripts/{lint}', lambda l: command([ROOT / 'scripts' / l]), lint, False))
     return found

@@ -78,7 +78,9 @@ void push_layer(Stream<T>& stream, std::span<const T> scorer, std::span<const T>
 }
 
 template <class T>
-std::vector<T> ask_layer(const Stream<T>& stream, std::span<const T>) { return mixed_so_far(stream, 1, stream_value(stream)); }
+std::vector<T> ask_layer(const Stream<T>& stream, std::span<const T>) {
+  return mixed_so_far(stream, 1, stream_value(stream));
+}
 
 // ---------------------------------------------------------------------------------------------------------------- additive
 
@@ -116,7 +118,8 @@ Output<T> additive_forward(const Settings& s, const Parameters<T>& p, const Inpu
 }
 
 template <class T>
-Gradients<T> additive_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out, const Executor&) {
+Gradients<T> additive_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out,
+                               const Executor&) {
   Gradients<T> g{.q = Array<T>(n.queries, in.q.columns), .k = Array<T>(n.keys, n.head), .parameters = zeros_like(p)};
   const Array<T> x = shown(in.mask, in.k), by_key = affine<T>(x, p[w].value, p[b].value.values), by_query = affine<T>(in.q, p[u].value, {});
   Array<T> d_key(by_key.rows, by_key.columns), d_query(by_query.rows, by_query.columns);
@@ -142,7 +145,9 @@ Status additive_start(Stream<T>& stream) {
 }
 
 template <class T>
-void additive_push(Stream<T>& stream, std::span<const T> k, std::span<const T> value, T, T) { push_layer<T>(stream, stream.parameters[v_a].value.values, k, value); }
+void additive_push(Stream<T>& stream, std::span<const T> k, std::span<const T> value, T, T) {
+  push_layer<T>(stream, stream.parameters[v_a].value.values, k, value);
+}
 
 // ---------------------------------------------------------------------------------------------------------------- candidate_pooling
 
@@ -215,7 +220,8 @@ Output<T> candidate_forward(const Settings& s, const Parameters<T>& p, const Inp
 }
 
 template <class T>
-Gradients<T> candidate_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out, const Executor&) {
+Gradients<T> candidate_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out,
+                                const Executor&) {
   Gradients<T> g{.q = Array<T>(n.queries, n.head), .k = Array<T>(n.keys, n.head), .parameters = zeros_like(p)};
   const Array<T> x = shown(in.mask, in.k);
   const auto score = [&](std::size_t i, std::span<T> row) { candidate_scores<T>(p, in.q.row(i), x, row); };
@@ -241,19 +247,31 @@ Status candidate_start(Stream<T>& stream) {
 }
 
 template <class T>
-void candidate_push(Stream<T>& stream, std::span<const T> k, std::span<const T> value, T, T) { push_layer<T>(stream, stream.parameters[w2].value.values, k, value); }
+void candidate_push(Stream<T>& stream, std::span<const T> k, std::span<const T> value, T, T) {
+  push_layer<T>(stream, stream.parameters[w2].value.values, k, value);
+}
 
 }  // namespace
 
 template <class T>
 FormFunctions<T> additive() {
-  return {.parameters = additive_parameters, .sizes = additive_sizes<T>, .forward = additive_forward<T>, .backward = additive_backward<T>,
-          .start = additive_start<T>, .push = additive_push<T>, .ask = ask_layer<T>};
+  return {.parameters = additive_parameters,
+          .sizes = additive_sizes<T>,
+          .forward = additive_forward<T>,
+          .backward = additive_backward<T>,
+          .start = additive_start<T>,
+          .push = additive_push<T>,
+          .ask = ask_layer<T>};
 }
 template <class T>
 FormFunctions<T> candidate_pooling() {
-  return {.parameters = candidate_parameters, .sizes = candidate_sizes<T>, .forward = candidate_forward<T>, .backward = candidate_backward<T>,
-          .start = candidate_start<T>, .push = candidate_push<T>, .ask = ask_layer<T>};
+  return {.parameters = candidate_parameters,
+          .sizes = candidate_sizes<T>,
+          .forward = candidate_forward<T>,
+          .backward = candidate_backward<T>,
+          .start = candidate_start<T>,
+          .push = candidate_push<T>,
+          .ask = ask_layer<T>};
 }
 template FormFunctions<float> additive();
 template FormFunctions<double> additive();

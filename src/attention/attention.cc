@@ -17,8 +17,8 @@
 namespace weir::attention {
 namespace {
 
-constexpr std::size_t most_size = std::size_t{1} << 20;        // of heads, model, query, hidden, features, top_k
-constexpr std::size_t most_values = std::size_t{1} << 40;      // of anything that is made here
+constexpr std::size_t most_size = std::size_t{1} << 20;    // of heads, model, query, hidden, features, top_k
+constexpr std::size_t most_values = std::size_t{1} << 40;  // of anything that is made here
 
 struct Row {
   FormRow row;
@@ -28,35 +28,135 @@ struct Row {
 
 #define WEIR_FORM(name) name<float>, name<double>
 constexpr Row table[] = {
-    {{.form = Form::dot_product, .name = "dot_product", .paper = "Vaswani 2017, arXiv:1706.03762; Ainslie 2023, arXiv:2305.13245",
-      .heads = true, .has_query = true, .has_parameters = false, .logits = true, .position = true, .mixture = true, .causal = true, .streams = true, .linear_cost = false},
+    {{.form = Form::dot_product,
+      .name = "dot_product",
+      .paper = "Vaswani 2017, arXiv:1706.03762; Ainslie 2023, arXiv:2305.13245",
+      .heads = true,
+      .has_query = true,
+      .has_parameters = false,
+      .logits = true,
+      .position = true,
+      .mixture = true,
+      .causal = true,
+      .streams = true,
+      .linear_cost = false},
      WEIR_FORM(dot_product)},
-    {{.form = Form::multi_head, .name = "multi_head", .paper = "Vaswani 2017, arXiv:1706.03762",
-      .heads = true, .has_query = true, .has_parameters = true, .logits = true, .position = true, .mixture = true, .causal = true, .streams = false, .linear_cost = false},
+    {{.form = Form::multi_head,
+      .name = "multi_head",
+      .paper = "Vaswani 2017, arXiv:1706.03762",
+      .heads = true,
+      .has_query = true,
+      .has_parameters = true,
+      .logits = true,
+      .position = true,
+      .mixture = true,
+      .causal = true,
+      .streams = false,
+      .linear_cost = false},
      WEIR_FORM(multi_head)},
-    {{.form = Form::dot_pooling, .name = "dot_pooling", .paper = "Yang 2016, aclanthology N16-1174",
-      .heads = false, .has_query = false, .has_parameters = true, .logits = true, .position = false, .mixture = true, .causal = false, .streams = true, .linear_cost = true},
+    {{.form = Form::dot_pooling,
+      .name = "dot_pooling",
+      .paper = "Yang 2016, aclanthology N16-1174",
+      .heads = false,
+      .has_query = false,
+      .has_parameters = true,
+      .logits = true,
+      .position = false,
+      .mixture = true,
+      .causal = false,
+      .streams = true,
+      .linear_cost = true},
      WEIR_FORM(dot_pooling)},
-    {{.form = Form::additive, .name = "additive", .paper = "Bahdanau 2014, arXiv:1409.0473",
-      .heads = false, .has_query = true, .has_parameters = true, .logits = true, .position = false, .mixture = true, .causal = true, .streams = true, .linear_cost = false},
+    {{.form = Form::additive,
+      .name = "additive",
+      .paper = "Bahdanau 2014, arXiv:1409.0473",
+      .heads = false,
+      .has_query = true,
+      .has_parameters = true,
+      .logits = true,
+      .position = false,
+      .mixture = true,
+      .causal = true,
+      .streams = true,
+      .linear_cost = false},
      WEIR_FORM(additive)},
-    {{.form = Form::multi_head_pooling, .name = "multi_head_pooling", .paper = "Lin 2017, arXiv:1703.03130",
-      .heads = true, .has_query = false, .has_parameters = true, .logits = true, .position = false, .mixture = true, .causal = false, .streams = true, .linear_cost = true},
+    {{.form = Form::multi_head_pooling,
+      .name = "multi_head_pooling",
+      .paper = "Lin 2017, arXiv:1703.03130",
+      .heads = true,
+      .has_query = false,
+      .has_parameters = true,
+      .logits = true,
+      .position = false,
+      .mixture = true,
+      .causal = false,
+      .streams = true,
+      .linear_cost = true},
      WEIR_FORM(multi_head_pooling)},
-    {{.form = Form::candidate_pooling, .name = "candidate_pooling", .paper = "Zhou 2018, arXiv:1706.06978",
-      .heads = false, .has_query = true, .has_parameters = true, .logits = true, .position = false, .mixture = true, .causal = false, .streams = true, .linear_cost = false},
+    {{.form = Form::candidate_pooling,
+      .name = "candidate_pooling",
+      .paper = "Zhou 2018, arXiv:1706.06978",
+      .heads = false,
+      .has_query = true,
+      .has_parameters = true,
+      .logits = true,
+      .position = false,
+      .mixture = true,
+      .causal = false,
+      .streams = true,
+      .linear_cost = false},
      WEIR_FORM(candidate_pooling)},
-    {{.form = Form::fastformer, .name = "fastformer", .paper = "Wu 2021, arXiv:2108.09084",
-      .heads = true, .has_query = true, .has_parameters = true, .logits = false, .position = false, .mixture = false, .causal = false, .streams = false, .linear_cost = true},
+    {{.form = Form::fastformer,
+      .name = "fastformer",
+      .paper = "Wu 2021, arXiv:2108.09084",
+      .heads = true,
+      .has_query = true,
+      .has_parameters = true,
+      .logits = false,
+      .position = false,
+      .mixture = false,
+      .causal = false,
+      .streams = false,
+      .linear_cost = true},
      WEIR_FORM(fastformer)},
-    {{.form = Form::linear, .name = "linear", .paper = "Katharopoulos 2020, arXiv:2006.16236; Sun 2023, arXiv:2307.08621",
-      .heads = true, .has_query = true, .has_parameters = false, .logits = false, .position = false, .mixture = true, .causal = true, .streams = true, .linear_cost = true},
+    {{.form = Form::linear,
+      .name = "linear",
+      .paper = "Katharopoulos 2020, arXiv:2006.16236; Sun 2023, arXiv:2307.08621",
+      .heads = true,
+      .has_query = true,
+      .has_parameters = false,
+      .logits = false,
+      .position = false,
+      .mixture = true,
+      .causal = true,
+      .streams = true,
+      .linear_cost = true},
      WEIR_FORM(linear)},
-    {{.form = Form::performer, .name = "performer", .paper = "Choromanski 2020, arXiv:2009.14794",
-      .heads = true, .has_query = true, .has_parameters = true, .logits = false, .position = false, .mixture = true, .causal = true, .streams = true, .linear_cost = true},
+    {{.form = Form::performer,
+      .name = "performer",
+      .paper = "Choromanski 2020, arXiv:2009.14794",
+      .heads = true,
+      .has_query = true,
+      .has_parameters = true,
+      .logits = false,
+      .position = false,
+      .mixture = true,
+      .causal = true,
+      .streams = true,
+      .linear_cost = true},
      WEIR_FORM(performer)},
-    {{.form = Form::time_decayed, .name = "time_decayed", .paper = "Vaswani 2017, arXiv:1706.03762, with ages and a target of entropy",
-      .heads = true, .has_query = true, .has_parameters = false, .logits = true, .position = false, .mixture = true, .causal = true, .streams = true, .linear_cost = false},
+    {{.form = Form::time_decayed,
+      .name = "time_decayed",
+      .paper = "Vaswani 2017, arXiv:1706.03762, with ages and a target of entropy",
+      .heads = true,
+      .has_query = true,
+      .has_parameters = false,
+      .logits = true,
+      .position = false,
+      .mixture = true,
+      .causal = true,
+      .streams = true,
+      .linear_cost = false},
      WEIR_FORM(time_decayed)},
 };
 #undef WEIR_FORM
@@ -85,9 +185,9 @@ auto guarded(F&& f) -> decltype(f()) {
   try {
     return f();
   } catch (const std::bad_alloc&) {
-  } catch (const std::length_error&) {
-  }
-  return fail(Code::too_large, "expected an outcome that fits into memory, found none left for it", {}, "give fewer queries, keys or heads, or do without weights");
+  } catch (const std::length_error&) {}
+  return fail(Code::too_large, "expected an outcome that fits into memory, found none left for it", {},
+              "give fewer queries, keys or heads, or do without weights");
 }
 
 // ---------------------------------------------------------------------------------------------------------------- checks
@@ -107,17 +207,20 @@ Status check_settings(const Settings& s, const FormRow& row) {
   if (s.heads > 1 && !row.heads) return wrong("expected 1 head ({} has no more), found {}", row.name, s.heads);
   if (s.kv_heads != 0 && s.heads % s.kv_heads != 0) return wrong("expected kv_heads that divides {} heads, found {}", s.heads, s.kv_heads);
   if (to_string(s.normaliser) == "unknown") return wrong("expected a normaliser, found number {}", static_cast<int>(s.normaliser));
-  if (s.normaliser != Normaliser::softmax && !row.logits) return wrong("expected softmax ({} has no other normaliser), found {}", row.name, to_string(s.normaliser));
+  if (s.normaliser != Normaliser::softmax && !row.logits)
+    return wrong("expected softmax ({} has no other normaliser), found {}", row.name, to_string(s.normaliser));
   if (s.normaliser == Normaliser::top_k && s.top_k == 0) return wrong("expected a top_k of at least 1, found 0");
   if (s.position > Position::rope) return wrong("expected a position, found number {}", static_cast<int>(s.position));
-  if (s.position != Position::none && !row.position) return wrong("expected no position ({} has none), found {}", row.name, s.position == Position::alibi ? "alibi" : "rope");
+  if (s.position != Position::none && !row.position)
+    return wrong("expected no position ({} has none), found {}", row.name, s.position == Position::alibi ? "alibi" : "rope");
   if (!std::isfinite(s.scale)) return wrong("expected a finite scale, found {}", s.scale);
   if (!(s.temperature > 0) || !std::isfinite(s.temperature)) return wrong("expected a finite temperature above 0, found {}", s.temperature);
   if (s.temperature != 1 && !row.logits) return wrong("expected a temperature of 1 ({} has no other), found {}", row.name, s.temperature);
   if (!(s.decay > 0 && s.decay <= 1)) return wrong("expected a decay above 0 and at most 1, found {}", s.decay);
   if (s.decay != 1 && s.form != Form::linear) return wrong("expected a decay of 1 ({} has no other), found {}", row.name, s.decay);
   if (!(s.tau >= 0) || !std::isfinite(s.tau)) return wrong("expected a finite tau of at least 0, found {}", s.tau);
-  if (s.effective_keys != 0 && (!(s.effective_keys >= 1) || !std::isfinite(s.effective_keys))) return wrong("expected effective_keys of 0 or at least 1, found {}", s.effective_keys);
+  if (s.effective_keys != 0 && (!(s.effective_keys >= 1) || !std::isfinite(s.effective_keys)))
+    return wrong("expected effective_keys of 0 or at least 1, found {}", s.effective_keys);
   if (s.form != Form::time_decayed && (s.tau != 0 || s.effective_keys != 0)) return wrong("expected no tau and no effective_keys ({} has none)", row.name);
   return {};
 }
@@ -180,7 +283,8 @@ Status check_bias(const Input<T>& input, const Sizes& sizes, const FormRow& row)
     if (finite(std::span<const T>(input.bias.row(i)))) continue;
     for (std::size_t j = 0; j < input.bias.columns; ++j)
       if (!std::isfinite(input.bias(i, j)) && visible(input.mask, i, j))
-        return fail(Code::invalid, fmt::format("expected finite values in bias, found {} at [{}, {}]", input.bias(i, j), i, j), {}, "to hide a pair, use mask.pairs");
+        return fail(Code::invalid, fmt::format("expected finite values in bias, found {} at [{}, {}]", input.bias(i, j), i, j), {},
+                    "to hide a pair, use mask.pairs");
   }
   return {};
 }
@@ -195,7 +299,8 @@ Status check_times(const Settings& settings, const Input<T>& input, const Sizes&
   if (!input.importance.empty()) TRY(expect("importance (as keys)", sizes.keys, input.importance.size()));
   for (std::size_t j = 0; j < sizes.keys; ++j) {
     if (!input.mask.keys.empty() && input.mask.keys[j] == 0) continue;
-    if (!input.age.empty() && (!(input.age[j] >= 0) || !std::isfinite(input.age[j]))) return wrong("expected a finite age of at least 0, found {} at {}", input.age[j], j);
+    if (!input.age.empty() && (!(input.age[j] >= 0) || !std::isfinite(input.age[j])))
+      return wrong("expected a finite age of at least 0, found {} at {}", input.age[j], j);
     if (!input.importance.empty() && (!(input.importance[j] > 0) || !std::isfinite(input.importance[j])))
       return wrong("expected a finite importance above 0, found {} at {}", input.importance[j], j);
   }
@@ -226,7 +331,8 @@ Result<Checked<T>> check(const Settings& settings, const Parameters<T>& paramete
   TRY(check_view("q", input.q));
   TRY(check_view("k", input.k));
   TRY(check_view("v", input.v));
-  if (!row->has_query && (input.q.data != nullptr || input.q.rows != 0)) return wrong("expected no q ({} learns its own), found {} rows", row->name, input.q.rows);
+  if (!row->has_query && (input.q.data != nullptr || input.q.rows != 0))
+    return wrong("expected no q ({} learns its own), found {} rows", row->name, input.q.rows);
   const Sizes sizes = TRY(form.sizes(settings, input));
   if (sizes.head == 0 || sizes.value == 0) return wrong("expected at least 1 column a head, found {} in keys and {} in values", sizes.head, sizes.value);
   if (!product(sizes.heads, sizes.queries, std::max<std::size_t>(sizes.keys, 1)) || !product(sizes.out_rows, sizes.out_columns))
@@ -251,7 +357,9 @@ Status check_outcome(std::string_view name, View<const T> v) {
 }
 
 template <class T>
-Status check_outcome(std::string_view name, const std::vector<T>& v) { return check_outcome<T>(name, View<const T>(v.data(), 1, v.size())); }
+Status check_outcome(std::string_view name, const std::vector<T>& v) {
+  return check_outcome<T>(name, View<const T>(v.data(), 1, v.size()));
+}
 
 template <class T>
 Status check_lse(const std::vector<T>& v) {
@@ -271,7 +379,8 @@ Status check_output(const Settings& settings, const Checked<T>& c, const Output<
   TRY(array("output.out", output.out, c.sizes.out_rows, c.sizes.out_columns));
   const std::size_t rows = c.sizes.heads * c.sizes.queries;
   if (!output.weights.values.empty()) TRY(array("output.weights", output.weights, rows, c.sizes.keys));
-  if (!output.log_sum_exp.empty() || (c.row->logits && settings.normaliser == Normaliser::softmax)) TRY(expect("output.log_sum_exp", rows, output.log_sum_exp.size()));
+  if (!output.log_sum_exp.empty() || (c.row->logits && settings.normaliser == Normaliser::softmax))
+    TRY(expect("output.log_sum_exp", rows, output.log_sum_exp.size()));
   if (settings.effective_keys != 0) TRY(expect("output.temperature", rows, output.temperature.size()));
   TRY(check_outcome<T>("output.out", output.out));
   TRY(check_outcome<T>("output.weights", output.weights));
@@ -344,7 +453,8 @@ Result<Parameters<T>> initialise(const Settings& settings, std::uint64_t seed) {
   return guarded([&]() -> Result<Parameters<T>> {
     Random random{seed};
     for (const Shape& shape : form.parameters(settings)) {
-      if (shape.rows == 0 || shape.columns == 0) return wrong("expected sizes of at least 1 for parameter {}, found {} × {}", shape.name, shape.rows, shape.columns);
+      if (shape.rows == 0 || shape.columns == 0)
+        return wrong("expected sizes of at least 1 for parameter {}, found {} × {}", shape.name, shape.rows, shape.columns);
       Parameter<T>& p = parameters.emplace_back(std::string(shape.name), Array<T>(shape.rows, shape.columns));
       const double bound = std::sqrt(6.0 / static_cast<double>(shape.rows + shape.columns));
       if (!shape.bias && form.draw == nullptr)
@@ -368,8 +478,8 @@ Result<Output<T>> forward(const Settings& settings, const Parameters<T>& paramet
 }
 
 template <class T>
-Result<Gradients<T>> backward(const Settings& settings, const Parameters<T>& parameters, const Input<T>& input, const Output<T>& output,
-                              View<const T> d_out, const Executor& executor) {
+Result<Gradients<T>> backward(const Settings& settings, const Parameters<T>& parameters, const Input<T>& input, const Output<T>& output, View<const T> d_out,
+                              const Executor& executor) {
   const Checked<T> c = TRY(check(settings, parameters, input));
   TRY(check_output(settings, c, output, d_out));
   return guarded([&]() -> Result<Gradients<T>> {
@@ -381,7 +491,8 @@ Result<Gradients<T>> backward(const Settings& settings, const Parameters<T>& par
     TRY(check_outcome("the gradient of age", g.age));
     TRY(check_outcome("the gradient of importance", g.importance));
     for (const Parameter<T>& p : g.parameters) TRY(check_outcome<T>("the gradient of " + p.name, p.value));
-    if (!std::isfinite(g.tau) || !std::isfinite(g.temperature)) return wrong("expected finite gradients of tau and temperature, found {} and {}", g.tau, g.temperature);
+    if (!std::isfinite(g.tau) || !std::isfinite(g.temperature))
+      return wrong("expected finite gradients of tau and temperature, found {} and {}", g.tau, g.temperature);
     return g;
   });
 }
@@ -407,7 +518,8 @@ Explanation<T> parts(const Mixed<T>& mixed, std::span<const T> weights) {
 }
 
 template <class T>
-Mixed<T> mixed_by(const Checked<T>& c, const Settings& settings, const Parameters<T>& parameters, const Input<T>& input, std::size_t head, std::span<const T> direction) {
+Mixed<T> mixed_by(const Checked<T>& c, const Settings& settings, const Parameters<T>& parameters, const Input<T>& input, std::size_t head,
+                  std::span<const T> direction) {
   if (c.form.mixed != nullptr) return c.form.mixed(settings, parameters, input, c.sizes, head, direction);
   const View<const T> v = input.v.data == nullptr && input.v.columns == 0 ? input.k : input.v;
   const std::size_t group = c.sizes.heads / c.sizes.kv_heads;
@@ -447,12 +559,14 @@ Result<Explanation<T>> explain(const Settings& settings, const Parameters<T>& pa
         }
       row += query * output.out.columns;
     } else {
-      row += output.out.rows == c.sizes.queries ? query * output.out.columns + (output.out.columns == c.sizes.value ? 0 : head * c.sizes.value) : head * output.out.columns;
+      row += output.out.rows == c.sizes.queries ? query * output.out.columns + (output.out.columns == c.sizes.value ? 0 : head * c.sizes.value)
+                                                : head * output.out.columns;
     }
     const double found = static_cast<double>(dot(row, direction.data(), direction.size()));
     for (std::size_t i = 0; i < direction.size(); ++i) size += std::fabs(static_cast<double>(row[i] * direction[i]));
     TRY(check_outcome("what all heads bring", std::vector<double>{told, found, size}));
-    if (!(std::fabs(told - found) <= 1e-5 * size + 1e-30)) return fail(Code::internal, fmt::format("expected the parts of {} to sum to {}, found {}", c.row->name, found, told));
+    if (!(std::fabs(told - found) <= 1e-5 * size + 1e-30))
+      return fail(Code::internal, fmt::format("expected the parts of {} to sum to {}, found {}", c.row->name, found, told));
 
     const bool closed = (settings.normaliser == Normaliser::softmax && settings.effective_keys == 0) || settings.normaliser == Normaliser::sigmoid;
     const double sum = static_cast<double>(e.value) - static_cast<double>(e.constant);
@@ -495,7 +609,8 @@ Result<Output<T>> merge(const Output<T>& a, const Output<T>& b, std::size_t head
     TRY(check_lse(o->log_sum_exp));
     if (!weights) continue;
     TRY(expect("rows in weights", *rows, o->weights.rows));
-    if (product(*rows, o->weights.columns) != o->weights.values.size()) return wrong("expected weights of {} × {}, found {} values", *rows, o->weights.columns, o->weights.values.size());
+    if (product(*rows, o->weights.columns) != o->weights.values.size())
+      return wrong("expected weights of {} × {}, found {} values", *rows, o->weights.columns, o->weights.values.size());
     TRY(check_finite<T>("weights", o->weights));
   }
   return guarded([&]() -> Result<Output<T>> {
@@ -526,9 +641,7 @@ Result<Output<T>> merge(const Output<T>& a, const Output<T>& b, std::size_t head
 namespace {
 
 // Whether a stream of the form knows its query from the start (else none, or one with every ask).
-bool fixed_query(const FormRow& row) {
-  return row.has_query && row.form != Form::dot_product && row.form != Form::linear && row.form != Form::performer;
-}
+bool fixed_query(const FormRow& row) { return row.has_query && row.form != Form::dot_product && row.form != Form::linear && row.form != Form::performer; }
 
 }  // namespace
 
@@ -540,15 +653,24 @@ Result<Stream<T>> start_stream(const Settings& settings, const Parameters<T>& pa
   if (!row->streams || form.start == nullptr) return wrong("expected a form with a stream, found {}", row->name);
   if (key_columns == 0 || key_columns > most_size || value_columns > most_size)
     return wrong("expected 1 to {} columns of keys and at most that of values, found {} and {}", most_size, key_columns, value_columns);
-  if ((window != 0) != (settings.form == Form::dot_product)) return wrong("expected a window for dot_product and for no other form, found {} for {}", window, row->name);
+  if ((window != 0) != (settings.form == Form::dot_product))
+    return wrong("expected a window for dot_product and for no other form, found {} for {}", window, row->name);
   if (window > most_size) return wrong("expected a window of at most {}, found {}", most_size, window);
   if ((query.rows != 0) != fixed_query(*row))
     return wrong("expected {} fixed query for {}, found {} rows", fixed_query(*row) ? "a" : "no", row->name, query.rows);
   TRY(check_view("the fixed query", query));
   TRY(check_finite("the fixed query", query));
   return guarded([&]() -> Result<Stream<T>> {
-    Stream<T> s{.settings = settings, .parameters = parameters, .key_columns = key_columns, .value_columns = value_columns, .window = window, .seen = 0,
-                .state = {}, .keys = {}, .values = {}, .query = Array<T>(query.rows, query.columns)};
+    Stream<T> s{.settings = settings,
+                .parameters = parameters,
+                .key_columns = key_columns,
+                .value_columns = value_columns,
+                .window = window,
+                .seen = 0,
+                .state = {},
+                .keys = {},
+                .values = {},
+                .query = Array<T>(query.rows, query.columns)};
     for (std::size_t i = 0; i < query.rows; ++i) std::ranges::copy(query.row(i), s.query.row(i).data());
     TRY(form.start(s));
     return s;
@@ -582,15 +704,15 @@ Result<std::vector<T>> ask(const Stream<T>& stream, std::span<const T> q) {
   });
 }
 
-#define WEIR_BOTH(T)                                                                                                                                      \
-  template FormFunctions<T> functions(Form);                                                                                                               \
-  template Result<Parameters<T>> initialise(const Settings&, std::uint64_t);                                                                              \
-  template Result<Output<T>> forward(const Settings&, const Parameters<T>&, const Input<T>&, const Want&, const Executor&);                               \
-  template Result<Gradients<T>> backward(const Settings&, const Parameters<T>&, const Input<T>&, const Output<T>&, View<const T>, const Executor&);       \
-  template Result<Explanation<T>> explain(const Settings&, const Parameters<T>&, const Input<T>&, std::size_t, std::size_t, std::span<const T>);          \
-  template Result<Output<T>> merge(const Output<T>&, const Output<T>&, std::size_t);                                                                      \
-  template Result<Stream<T>> start_stream(const Settings&, const Parameters<T>&, std::size_t, std::size_t, View<const T>, std::size_t);                   \
-  template Status push(Stream<T>&, std::span<const T>, std::span<const T>, T, T);                                                                         \
+#define WEIR_BOTH(T)                                                                                                                                \
+  template FormFunctions<T> functions(Form);                                                                                                        \
+  template Result<Parameters<T>> initialise(const Settings&, std::uint64_t);                                                                        \
+  template Result<Output<T>> forward(const Settings&, const Parameters<T>&, const Input<T>&, const Want&, const Executor&);                         \
+  template Result<Gradients<T>> backward(const Settings&, const Parameters<T>&, const Input<T>&, const Output<T>&, View<const T>, const Executor&); \
+  template Result<Explanation<T>> explain(const Settings&, const Parameters<T>&, const Input<T>&, std::size_t, std::size_t, std::span<const T>);    \
+  template Result<Output<T>> merge(const Output<T>&, const Output<T>&, std::size_t);                                                                \
+  template Result<Stream<T>> start_stream(const Settings&, const Parameters<T>&, std::size_t, std::size_t, View<const T>, std::size_t);             \
+  template Status push(Stream<T>&, std::span<const T>, std::span<const T>, T, T);                                                                   \
   template Result<std::vector<T>> ask(const Stream<T>&, std::span<const T>);
 WEIR_BOTH(float)
 WEIR_BOTH(double)

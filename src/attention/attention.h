@@ -75,12 +75,12 @@ enum class Position : std::uint8_t {
 
 // What may be seen. All that is set holds at once. Positions: query i is at i, key j at j (causal is aligned at the top left, as torch's is_causal).
 struct Mask {
-  bool causal = false;                     // key j ≤ query i
-  std::size_t window = 0;                  // |i − j| ≤ window; 0: no limit. Longformer 2020 (arXiv:2004.05150)
-  std::size_t globals = 0;                 // the first so many keys are seen by all, and their queries see all, whatever `window` and `block` say
-  std::size_t block = 0;                   // only keys of the same block of so many positions; 0: no blocks
-  std::span<const std::uint8_t> keys;      // [Tk], 1 = is there, 0 = padding; empty: all. (torch's key_padding_mask says the opposite.)
-  View<const std::uint8_t> pairs{};        // [Tq × Tk], 1 = may be seen (as torch's SDPA mask says; MultiheadAttention's attn_mask says the opposite)
+  bool causal = false;                 // key j ≤ query i
+  std::size_t window = 0;              // |i − j| ≤ window; 0: no limit. Longformer 2020 (arXiv:2004.05150)
+  std::size_t globals = 0;             // the first so many keys are seen by all, and their queries see all, whatever `window` and `block` say
+  std::size_t block = 0;               // only keys of the same block of so many positions; 0: no blocks
+  std::span<const std::uint8_t> keys;  // [Tk], 1 = is there, 0 = padding; empty: all. (torch's key_padding_mask says the opposite.)
+  View<const std::uint8_t> pairs{};    // [Tq × Tk], 1 = may be seen (as torch's SDPA mask says; MultiheadAttention's attn_mask says the opposite)
 };
 
 struct Settings {
@@ -88,17 +88,17 @@ struct Settings {
   Normaliser normaliser = Normaliser::softmax;
   Position position = Position::none;
   std::size_t heads = 1;
-  std::size_t kv_heads = 0;    // 0: as heads; must divide heads (1: MQA)
-  std::size_t model = 0;       // columns of q, k, v and out in multi_head; in other forms with parameters, of k (and v when it is not given)
-  std::size_t query = 0;       // columns of q in additive and candidate_pooling; 0: as model
-  std::size_t hidden = 0;      // the layer inside additive, multi_head_pooling, candidate_pooling; 0: as model
-  std::size_t features = 0;    // performer: random features a head; 0: 4·d
-  std::size_t top_k = 8;       // Normaliser::top_k
-  double scale = 0;            // of scores; 0: 1/√d where the form has it, 1 in the pooling forms
-  double temperature = 1;      // > 0: logit = (scale · score + position + bias) / temperature
-  double decay = 1;            // linear: γ a step of position, 0 < γ ≤ 1. Below 1 it needs a causal mask
-  double tau = 0;              // time_decayed: seconds to 1/e; 0: no decay
-  double effective_keys = 0;   // time_decayed: the target of exp(entropy) over every row, 1…Tk; 0: keep `temperature`
+  std::size_t kv_heads = 0;   // 0: as heads; must divide heads (1: MQA)
+  std::size_t model = 0;      // columns of q, k, v and out in multi_head; in other forms with parameters, of k (and v when it is not given)
+  std::size_t query = 0;      // columns of q in additive and candidate_pooling; 0: as model
+  std::size_t hidden = 0;     // the layer inside additive, multi_head_pooling, candidate_pooling; 0: as model
+  std::size_t features = 0;   // performer: random features a head; 0: 4·d
+  std::size_t top_k = 8;      // Normaliser::top_k
+  double scale = 0;           // of scores; 0: 1/√d where the form has it, 1 in the pooling forms
+  double temperature = 1;     // > 0: logit = (scale · score + position + bias) / temperature
+  double decay = 1;           // linear: γ a step of position, 0 < γ ≤ 1. Below 1 it needs a causal mask
+  double tau = 0;             // time_decayed: seconds to 1/e; 0: no decay
+  double effective_keys = 0;  // time_decayed: the target of exp(entropy) over every row, 1…Tk; 0: keep `temperature`
 };
 
 template <class T>
@@ -116,9 +116,9 @@ template <class T>
 struct Input {
   View<const T> q{}, k{}, v{};
   Mask mask{};
-  View<const T> bias{};            // [Tq × Tk], on the logits of every head; empty: none. Not in fastformer, linear, performer
-  std::span<const T> age{};        // time_decayed: t − tᵢ of every key in seconds, ≥ 0
-  std::span<const T> importance{}; // time_decayed: wᵢ > 0 of every key; empty: 1
+  View<const T> bias{};             // [Tq × Tk], on the logits of every head; empty: none. Not in fastformer, linear, performer
+  std::span<const T> age{};         // time_decayed: t − tᵢ of every key in seconds, ≥ 0
+  std::span<const T> importance{};  // time_decayed: wᵢ > 0 of every key; empty: 1
 };
 
 struct Want {
@@ -127,10 +127,10 @@ struct Want {
 
 template <class T>
 struct Output {
-  Array<T> out;                        // [Tq × heads·dv]; multi_head [Tq × model]; dot_pooling [1 × dv]; multi_head_pooling [heads × dv]
-  Array<T> weights;                    // [heads·Tq × Tk], head by head, when wanted
-  std::vector<T> log_sum_exp;          // [heads·Tq], of the logits in the forms with softmax; −inf for a row with no key. What chunks are merged by
-  std::vector<T> temperature;          // time_decayed with a target: [heads·Tq], what was chosen
+  Array<T> out;                // [Tq × heads·dv]; multi_head [Tq × model]; dot_pooling [1 × dv]; multi_head_pooling [heads × dv]
+  Array<T> weights;            // [heads·Tq × Tk], head by head, when wanted
+  std::vector<T> log_sum_exp;  // [heads·Tq], of the logits in the forms with softmax; −inf for a row with no key. What chunks are merged by
+  std::vector<T> temperature;  // time_decayed with a target: [heads·Tq], what was chosen
 };
 
 // Zero where a key is masked. As long as what it is the gradient of; empty where the input was.
@@ -138,8 +138,8 @@ template <class T>
 struct Gradients {
   Array<T> q, k, v, bias;
   Parameters<T> parameters;
-  std::vector<T> age, importance;      // time_decayed
-  T tau = 0, temperature = 0;          // time_decayed; with a target the temperature is a constant here (its own gradient is not followed)
+  std::vector<T> age, importance;  // time_decayed
+  T tau = 0, temperature = 0;      // time_decayed; with a target the temperature is a constant here (its own gradient is not followed)
 };
 
 // Parameters of the form's shapes, drawn Glorot-uniform from the seed, biases zero. Empty for the forms that have none.
@@ -155,8 +155,8 @@ Result<Output<T>> forward(const Settings& settings, const Parameters<T>& paramet
 
 // d_out: [as out], the gradient of some number by `out`. `output` is what forward gave for the same settings, parameters and input.
 template <class T>
-Result<Gradients<T>> backward(const Settings& settings, const Parameters<T>& parameters, const Input<T>& input, const Output<T>& output,
-                              View<const T> d_out, const Executor& executor = {});
+Result<Gradients<T>> backward(const Settings& settings, const Parameters<T>& parameters, const Input<T>& input, const Output<T>& output, View<const T> d_out,
+                              const Executor& executor = {});
 
 // Why out row `query` of `head` points the way it does along `direction` [dv] (multi_head: [model], through wo). Exact, for the forms whose output is a
 // mixture of values (all but fastformer):
@@ -186,11 +186,11 @@ struct Stream {
   Settings settings;
   Parameters<T> parameters;
   std::size_t key_columns = 0, value_columns = 0;
-  std::size_t window = 0;        // dot_product only
-  std::size_t seen = 0;          // keys so far, counted by push()
-  Array<T> state;                // the form's own
-  Array<T> keys, values;         // sliding window only: a ring
-  Array<T> query;                // forms with a fixed query
+  std::size_t window = 0;  // dot_product only
+  std::size_t seen = 0;    // keys so far, counted by push()
+  Array<T> state;          // the form's own
+  Array<T> keys, values;   // sliding window only: a ring
+  Array<T> query;          // forms with a fixed query
 };
 template <class T>
 Result<Stream<T>> start_stream(const Settings& settings, const Parameters<T>& parameters, std::size_t key_columns, std::size_t value_columns,
@@ -209,15 +209,15 @@ std::string_view to_string(Normaliser normaliser);
 struct FormRow {
   Form form;
   std::string_view name, paper;
-  bool heads;           // Settings::heads > 1 is allowed
-  bool has_query;       // the caller gives q
+  bool heads;      // Settings::heads > 1 is allowed
+  bool has_query;  // the caller gives q
   bool has_parameters;
-  bool logits;          // a matrix of logits: masks of pairs, window, globals, block, bias, temperature, every normaliser
-  bool position;        // ALiBi and RoPE are allowed
-  bool mixture;         // out is a mixture of values: row sums, convex hull, constant values, explain()
-  bool causal;          // Mask::causal is allowed
-  bool streams;         // start_stream()
-  bool linear_cost;     // in Tk, without a Tq × Tk product
+  bool logits;       // a matrix of logits: masks of pairs, window, globals, block, bias, temperature, every normaliser
+  bool position;     // ALiBi and RoPE are allowed
+  bool mixture;      // out is a mixture of values: row sums, convex hull, constant values, explain()
+  bool causal;       // Mask::causal is allowed
+  bool streams;      // start_stream()
+  bool linear_cost;  // in Tk, without a Tq × Tk product
 };
 std::span<const FormRow> forms();
 

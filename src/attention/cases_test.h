@@ -48,16 +48,16 @@ struct Draw {  // splitmix64
   }
 };
 
-struct May {  // what a drawn problem may have
-  bool position = true;   // ALiBi, RoPE
-  bool order = true;      // causal, window, globals, block, pairs, decay: what depends on which key is where
-  bool keys = true;       // padding
+struct May {             // what a drawn problem may have
+  bool position = true;  // ALiBi, RoPE
+  bool order = true;     // causal, window, globals, block, pairs, decay: what depends on which key is where
+  bool keys = true;      // padding
   bool bias = true;
-  bool target = true;     // effective_keys
+  bool target = true;  // effective_keys
   bool temperature = true;
   bool normalisers = true;
   bool implied_values = true;  // v empty
-  std::size_t most = 9;   // queries and keys; now and then ten times as many keys
+  std::size_t most = 9;        // queries and keys; now and then ten times as many keys
 };
 
 template <class T>
@@ -80,14 +80,19 @@ struct Case {
     if (pairs.columns != 0) in.mask.pairs = pairs;
     return in;
   }
-  bool shared() const { return settings.form == Form::additive || settings.form == Form::candidate_pooling || settings.form == Form::dot_pooling || settings.form == Form::multi_head_pooling; }
+  bool shared() const {
+    return settings.form == Form::additive || settings.form == Form::candidate_pooling || settings.form == Form::dot_pooling ||
+           settings.form == Form::multi_head_pooling;
+  }
   std::size_t kv() const { return shared() ? 1 : kv_heads(settings); }
   std::size_t heads() const { return settings.heads; }
   std::size_t queries() const { return q.columns == 0 ? 1 : q.rows; }
   const Array<T>& values() const { return v.columns == 0 ? k : v; }
   std::size_t value() const { return settings.form == Form::multi_head ? settings.model / settings.heads : values().columns / kv(); }
   // Column c of what head h mixes, where it is a column of the input; where it lies in out.
-  T value_at(std::size_t h, std::size_t j, std::size_t c) const { return values().row(j)[h / (heads() / std::min(kv(), heads())) * (shared() ? 0 : value()) + c]; }
+  T value_at(std::size_t h, std::size_t j, std::size_t c) const {
+    return values().row(j)[h / (heads() / std::min(kv(), heads())) * (shared() ? 0 : value()) + c];
+  }
   T out_at(const Output<T>& o, std::size_t h, std::size_t i, std::size_t c) const {
     if (settings.form == Form::multi_head_pooling) return o.out.row(h)[c];
     return o.out.row(i)[(shared() ? 0 : h * value()) + c];
@@ -99,10 +104,12 @@ struct Case {
     return false;
   }
   std::string text() const {
-    return fmt::format("{} {} position {} heads {}/{} Tq {} Tk {} columns {} {} {} causal {} window {} globals {} block {} keys {} pairs {} bias {} temperature {} decay {} tau {} target {}",
-                       to_string(settings.form), to_string(settings.normaliser), static_cast<int>(settings.position), settings.heads, settings.kv_heads, q.rows, k.rows,
-                       q.columns, k.columns, v.columns, mask.causal, mask.window, mask.globals, mask.block, keys.size(), pairs.values.size(), bias.values.size(),
-                       settings.temperature, settings.decay, settings.tau, settings.effective_keys);
+    return fmt::format(
+        "{} {} position {} heads {}/{} Tq {} Tk {} columns {} {} {} causal {} window {} globals {} block {} keys {} pairs {} bias {} temperature {} decay {} "
+        "tau {} target {}",
+        to_string(settings.form), to_string(settings.normaliser), static_cast<int>(settings.position), settings.heads, settings.kv_heads, q.rows, k.rows,
+        q.columns, k.columns, v.columns, mask.causal, mask.window, mask.globals, mask.block, keys.size(), pairs.values.size(), bias.values.size(),
+        settings.temperature, settings.decay, settings.tau, settings.effective_keys);
   }
 };
 
@@ -117,7 +124,8 @@ inline Case<double> draw(const FormRow& row, std::uint64_t seed, const May& may 
   if (d.one_in(20)) keys = d.from(may.most, may.most * 10);
   if (row.form == Form::fastformer) queries = keys;
   if (row.heads) s.heads = d.from(1, 4);
-  if (row.form == Form::dot_product || row.form == Form::multi_head || row.form == Form::linear || row.form == Form::performer || row.form == Form::time_decayed) {
+  if (row.form == Form::dot_product || row.form == Form::multi_head || row.form == Form::linear || row.form == Form::performer ||
+      row.form == Form::time_decayed) {
     do s.kv_heads = d.from(1, s.heads);
     while (s.heads % s.kv_heads != 0);
     if (s.kv_heads == s.heads && d.one_in(2)) s.kv_heads = 0;
@@ -201,14 +209,32 @@ Array<To> as(const Array<From>& a) {
 }
 
 inline Case<float> as_float(const Case<double>& c) {
-  Case<float> f{.settings = c.settings, .parameters = {}, .q = as<float>(c.q), .k = as<float>(c.k), .v = as<float>(c.v), .bias = as<float>(c.bias), .keys = c.keys, .pairs = c.pairs,
-                .age = {c.age.begin(), c.age.end()}, .importance = {c.importance.begin(), c.importance.end()}, .mask = c.mask};
+  Case<float> f{.settings = c.settings,
+                .parameters = {},
+                .q = as<float>(c.q),
+                .k = as<float>(c.k),
+                .v = as<float>(c.v),
+                .bias = as<float>(c.bias),
+                .keys = c.keys,
+                .pairs = c.pairs,
+                .age = {c.age.begin(), c.age.end()},
+                .importance = {c.importance.begin(), c.importance.end()},
+                .mask = c.mask};
   for (const auto& p : c.parameters) f.parameters.push_back({p.name, as<float>(p.value)});
   return f;
 }
 inline Case<double> as_double(const Case<float>& c) {  // what f32 was given, exactly
-  Case<double> d{.settings = c.settings, .parameters = {}, .q = as<double>(c.q), .k = as<double>(c.k), .v = as<double>(c.v), .bias = as<double>(c.bias), .keys = c.keys, .pairs = c.pairs,
-                 .age = {c.age.begin(), c.age.end()}, .importance = {c.importance.begin(), c.importance.end()}, .mask = c.mask};
+  Case<double> d{.settings = c.settings,
+                 .parameters = {},
+                 .q = as<double>(c.q),
+                 .k = as<double>(c.k),
+                 .v = as<double>(c.v),
+                 .bias = as<double>(c.bias),
+                 .keys = c.keys,
+                 .pairs = c.pairs,
+                 .age = {c.age.begin(), c.age.end()},
+                 .importance = {c.importance.begin(), c.importance.end()},
+                 .mask = c.mask};
   for (const auto& p : c.parameters) d.parameters.push_back({p.name, as<double>(p.value)});
   return d;
 }

@@ -9,10 +9,13 @@ namespace weir::attention {
 namespace {
 
 std::string table() {
-  std::string out = "| form | heads | a query of the caller's | parameters | matrix of logits | ALiBi, RoPE | mixture of values | causal | stream | linear cost | source |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
+  std::string out =
+      "| form | heads | a query of the caller's | parameters | matrix of logits | ALiBi, RoPE | mixture of values | causal | stream | linear cost | source "
+      "|\n|---|---|---|---|---|---|---|---|---|---|---|\n";
   for (const FormRow& row : forms()) {
     out += "| `" + std::string(row.name) + "` |";
-    for (const bool holds : {row.heads, row.has_query, row.has_parameters, row.logits, row.position, row.mixture, row.causal, row.streams, row.linear_cost}) out += holds ? " yes |" : " – |";
+    for (const bool holds : {row.heads, row.has_query, row.has_parameters, row.logits, row.position, row.mixture, row.causal, row.streams, row.linear_cost})
+      out += holds ? " yes |" : " – |";
     out += " " + std::string(row.paper) + " |\n";
   }
   return out;

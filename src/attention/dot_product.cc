@@ -18,7 +18,8 @@
 namespace weir::attention {
 
 template <class T>
-Problem<T>::Problem(const Settings& s, const Input<T>& i, const Sizes& z) : settings(s), input(i), sizes(z), q(i.q), k(i.k), v(i.v), inverse(1 / s.temperature) {
+Problem<T>::Problem(const Settings& s, const Input<T>& i, const Sizes& z)
+    : settings(s), input(i), sizes(z), q(i.q), k(i.k), v(i.v), inverse(1 / s.temperature) {
   scale = (s.scale != 0 ? s.scale : 1 / std::sqrt(static_cast<double>(z.head))) * inverse;
   if (s.position != Position::rope) return;
   const auto turn = [](View<const T> x, Array<T>& to, std::size_t heads) {
@@ -59,7 +60,8 @@ Result<Sizes> sizes(const Settings& settings, const Input<T>& input) {
   TRY(expect("rows in v (as in k)", input.k.rows, input.v.rows));
   s.queries = s.out_rows = input.q.rows;
   s.keys = input.k.rows;
-  if (__builtin_mul_overflow(s.heads, s.value, &s.out_columns)) return fail(Code::invalid, fmt::format("expected fewer columns of v, found {}", input.v.columns));
+  if (__builtin_mul_overflow(s.heads, s.value, &s.out_columns))
+    return fail(Code::invalid, fmt::format("expected fewer columns of v, found {}", input.v.columns));
   return s;
 }
 
@@ -196,7 +198,8 @@ void push_of(Stream<T>& stream, std::span<const T> k, std::span<const T> v, T, T
   const std::size_t slot = stream.seen % (stream.window + 1);
   std::ranges::copy(k, stream.keys.row(slot).data());
   std::ranges::copy(v, stream.values.row(slot).data());
-  if (stream.settings.position == Position::rope) rope<T>(View<T>(stream.keys.row(slot).data(), 1, k.size()), kv_heads(stream.settings), Turn::forward, stream.seen);
+  if (stream.settings.position == Position::rope)
+    rope<T>(View<T>(stream.keys.row(slot).data(), 1, k.size()), kv_heads(stream.settings), Turn::forward, stream.seen);
 }
 
 template <class T>
@@ -228,8 +231,15 @@ std::vector<T> ask_of(const Stream<T>& stream, std::span<const T> q) {
 
 template <class T>
 FormFunctions<T> dot_product() {
-  return {.parameters = nullptr, .draw = nullptr, .sizes = sizes<T>, .forward = forward_of<T>, .backward = backward_of<T>, .mixed = nullptr,
-          .start = start<T>, .push = push_of<T>, .ask = ask_of<T>};
+  return {.parameters = nullptr,
+          .draw = nullptr,
+          .sizes = sizes<T>,
+          .forward = forward_of<T>,
+          .backward = backward_of<T>,
+          .mixed = nullptr,
+          .start = start<T>,
+          .push = push_of<T>,
+          .ask = ask_of<T>};
 }
 template FormFunctions<float> dot_product();
 template FormFunctions<double> dot_product();

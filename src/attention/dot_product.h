@@ -14,8 +14,8 @@ struct Problem {
   const Sizes& sizes;
   Array<T> turned_q, turned_k;  // under RoPE
   View<const T> q, k, v;
-  double scale;                 // logit = scale · ⟨q, k⟩ + (position + bias) · inverse
-  double inverse;               // 1 / temperature
+  double scale;    // logit = scale · ⟨q, k⟩ + (position + bias) · inverse
+  double inverse;  // 1 / temperature
 
   Problem(const Settings& s, const Input<T>& i, const Sizes& z);
   Problem(const Problem&) = delete;

@@ -20,7 +20,9 @@ void expect_wrong(const R& result, std::string_view word, const std::string& whe
 }
 
 template <class T>
-Result<Output<T>> try_forward(const Case<T>& c) { return forward<T>(c.settings, c.parameters, c.input()); }
+Result<Output<T>> try_forward(const Case<T>& c) {
+  return forward<T>(c.settings, c.parameters, c.input());
+}
 
 const FormRow& row_of(Form form) {
   for (const FormRow& row : forms())
@@ -28,7 +30,11 @@ const FormRow& row_of(Form form) {
   throw std::runtime_error("no such form");
 }
 
-Case<double> plain(Form form, std::uint64_t seed = 7) { return draw(row_of(form), seed, {.position = false, .order = false, .keys = false, .bias = false, .target = false, .temperature = false, .normalisers = false, .implied_values = false}); }
+Case<double> plain(Form form, std::uint64_t seed = 7) {
+  return draw(
+      row_of(form), seed,
+      {.position = false, .order = false, .keys = false, .bias = false, .target = false, .temperature = false, .normalisers = false, .implied_values = false});
+}
 
 TEST(Errors, EveryFormHasOneRowAndItsName) {
   EXPECT_EQ(forms().size(), 10U);
@@ -156,7 +162,8 @@ TEST(Errors, ViewsThatLie) {
   std::vector<double> some(64);
   constexpr std::size_t huge = std::size_t{1} << 62U;
   const View<double> good(some.data(), 4, 4);
-  const View<const double> bad[] = {{some.data(), 4, 4, 3}, {some.data(), huge, huge}, {some.data(), 4, 4, huge}, {some.data(), huge, 1}, {nullptr, 4, 4}, {some.data(), 1, huge}};
+  const View<const double> bad[] = {{some.data(), 4, 4, 3}, {some.data(), huge, huge}, {some.data(), 4, 4, huge},
+                                    {some.data(), huge, 1}, {nullptr, 4, 4},           {some.data(), 1, huge}};
   for (const View<const double>& v : bad)
     for (int where = 0; where < 3; ++where) {
       Input<double> in{.q = good, .k = good, .v = good};
@@ -302,7 +309,8 @@ TEST(Errors, MergeAndExplainAndStreams) {
     Settings settings{.form = row.form, .model = 4};
     const Parameters<double> parameters = *initialise<double>(settings, 1);
     const bool fixed = row.has_query && row.form != Form::linear && row.form != Form::performer;
-    expect_wrong(start_stream<double>(settings, parameters, 4, 4, fixed ? View<const double>{} : View<const double>(Array<double>(1, 4))), "fixed query", std::string(row.name));
+    expect_wrong(start_stream<double>(settings, parameters, 4, 4, fixed ? View<const double>{} : View<const double>(Array<double>(1, 4))), "fixed query",
+                 std::string(row.name));
   }
   Case<float> large = as_float(plain(Form::dot_product));
   for (float& x : large.v.values) x = 1e38F;

@@ -20,7 +20,10 @@ namespace {
 enum : std::size_t { wq, wk, w, w_bias };
 
 std::vector<Shape> parameters(const Settings& s) {
-  return {{"wq", s.heads, s.model / s.heads}, {"wk", s.heads, s.model / s.heads}, {"w", s.model, s.model}, {.name = "w.bias", .rows = 1, .columns = s.model, .bias = true}};
+  return {{"wq", s.heads, s.model / s.heads},
+          {"wk", s.heads, s.model / s.heads},
+          {"w", s.model, s.model},
+          {.name = "w.bias", .rows = 1, .columns = s.model, .bias = true}};
 }
 
 template <class T>
@@ -32,7 +35,8 @@ Result<Sizes> sizes(const Settings& s, const Input<T>& in) {
   TRY(expect("rows of k (as q)", in.q.rows, in.k.rows));
   TRY(expect("rows of v (as q)", in.q.rows, in.v.rows));
   const std::size_t d = s.model / s.heads;
-  return Sizes{.queries = in.q.rows, .keys = in.k.rows, .heads = s.heads, .kv_heads = s.heads, .head = d, .value = d, .out_rows = in.q.rows, .out_columns = s.model};
+  return Sizes{
+      .queries = in.q.rows, .keys = in.k.rows, .heads = s.heads, .kv_heads = s.heads, .head = d, .value = d, .out_rows = in.q.rows, .out_columns = s.model};
 }
 
 template <class T>

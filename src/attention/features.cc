@@ -49,7 +49,7 @@ Step<T> next(T& greatest, T log_decay, T scale) {
 // The keys of one head, each weighed for the state right after it (causal) or after all of them.
 template <class T>
 struct Keys {
-  Array<T> x;           // k; zeros where hidden
+  Array<T> x;  // k; zeros where hidden
   Features<T> features;
   Array<T> weighed;     // gain·value; zeros where masked
   Array<T> values;      // [v, 1]
@@ -91,7 +91,8 @@ Keys<T> keys_of(const FeatureMap<T>& form, const Settings& settings, const Param
 }
 
 template <class T>
-Features<T> queries_of(const FeatureMap<T>& form, const Settings& settings, const Parameters<T>& parameters, const Input<T>& in, const Sizes& n, std::size_t head) {
+Features<T> queries_of(const FeatureMap<T>& form, const Settings& settings, const Parameters<T>& parameters, const Input<T>& in, const Sizes& n,
+                       std::size_t head) {
   return form.map(settings, parameters, columns(in.q, head * n.head, n.head));
 }
 
@@ -208,7 +209,9 @@ Output<T> feature_forward(const FeatureMap<T>& form, const Settings& settings, c
 template <class T>
 Gradients<T> feature_backward(const FeatureMap<T>& form, const Settings& settings, const Parameters<T>& parameters, const Input<T>& in, const Sizes& n,
                               View<const T> d_out, const Executor& executor) {
-  Gradients<T> gradients{.q = Array<T>(n.queries, n.heads * n.head), .k = Array<T>(n.keys, n.kv_heads * n.head), .v = Array<T>(n.keys, n.kv_heads * n.value),
+  Gradients<T> gradients{.q = Array<T>(n.queries, n.heads * n.head),
+                         .k = Array<T>(n.keys, n.kv_heads * n.head),
+                         .v = Array<T>(n.keys, n.kv_heads * n.value),
                          .parameters = zeros_like(parameters)};
   const std::size_t group = n.heads / n.kv_heads;
   std::vector<Parameters<T>> parts(n.kv_heads, gradients.parameters);  // summed in order: the executor does not matter
@@ -247,14 +250,16 @@ Result<Sizes> head_sizes(const Settings& settings, const Input<T>& in) {
   const std::size_t d = in.q.columns / heads, dv = in.v.columns / shared;
   TRY(expect("columns of k (kv_heads · d)", shared * d, in.k.columns));
   TRY(expect("rows of v (as k)", in.k.rows, in.v.rows));
-  return Sizes{.queries = in.q.rows, .keys = in.k.rows, .heads = heads, .kv_heads = shared, .head = d, .value = dv, .out_rows = in.q.rows, .out_columns = heads * dv};
+  return Sizes{
+      .queries = in.q.rows, .keys = in.k.rows, .heads = heads, .kv_heads = shared, .head = d, .value = dv, .out_rows = in.q.rows, .out_columns = heads * dv};
 }
 
 template <class T>
 Status feature_start(const FeatureMap<T>& form, Stream<T>& stream) {
   const std::size_t heads = kv_heads(stream.settings);
   if (stream.key_columns % heads != 0 || stream.value_columns == 0 || stream.value_columns % heads != 0)
-    return fail(Code::invalid, fmt::format("expected columns of k and v as multiples of {} heads, found {} and {}", heads, stream.key_columns, stream.value_columns));
+    return fail(Code::invalid,
+                fmt::format("expected columns of k and v as multiples of {} heads, found {} and {}", heads, stream.key_columns, stream.value_columns));
   const std::size_t features = form.count(stream.settings, stream.key_columns / heads);
   stream.state = Array<T>(heads * (features + 1), stream.value_columns / heads + 1);
   for (std::size_t head = 0; head < heads; ++head) stream.state.row(heads * features + head)[0] = nothing<T>;
@@ -290,14 +295,14 @@ std::vector<T> feature_ask(const FeatureMap<T>& form, const Stream<T>& stream, s
   return out;
 }
 
-#define WEIR_INSTANTIATE(T)                                                                                                                             \
-  template Result<Sizes> head_sizes(const Settings&, const Input<T>&);                                                                                  \
-  template Output<T> feature_forward(const FeatureMap<T>&, const Settings&, const Parameters<T>&, const Input<T>&, const Sizes&, const Want&,           \
-                                     const Executor&);                                                                                                  \
-  template Gradients<T> feature_backward(const FeatureMap<T>&, const Settings&, const Parameters<T>&, const Input<T>&, const Sizes&, View<const T>,     \
-                                         const Executor&);                                                                                              \
-  template Status feature_start(const FeatureMap<T>&, Stream<T>&);                                                                                      \
-  template void feature_push(const FeatureMap<T>&, Stream<T>&, std::span<const T>, std::span<const T>);                                                 \
+#define WEIR_INSTANTIATE(T)                                                                                                                         \
+  template Result<Sizes> head_sizes(const Settings&, const Input<T>&);                                                                              \
+  template Output<T> feature_forward(const FeatureMap<T>&, const Settings&, const Parameters<T>&, const Input<T>&, const Sizes&, const Want&,       \
+                                     const Executor&);                                                                                              \
+  template Gradients<T> feature_backward(const FeatureMap<T>&, const Settings&, const Parameters<T>&, const Input<T>&, const Sizes&, View<const T>, \
+                                         const Executor&);                                                                                          \
+  template Status feature_start(const FeatureMap<T>&, Stream<T>&);                                                                                  \
+  template void feature_push(const FeatureMap<T>&, Stream<T>&, std::span<const T>, std::span<const T>);                                             \
   template std::vector<T> feature_ask(const FeatureMap<T>&, const Stream<T>&, std::span<const T>);
 WEIR_INSTANTIATE(float)
 WEIR_INSTANTIATE(double)

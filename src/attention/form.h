@@ -9,11 +9,11 @@
 
 namespace weir::attention {
 
-struct Sizes {  // of one call, worked out once
-  std::size_t queries = 0, keys = 0;             // Tq (rows of weights of one head; 1 in the pooling forms), Tk
+struct Sizes {                        // of one call, worked out once
+  std::size_t queries = 0, keys = 0;  // Tq (rows of weights of one head; 1 in the pooling forms), Tk
   std::size_t heads = 1, kv_heads = 1;
-  std::size_t head = 0, value = 0;               // d, dv of one head
-  std::size_t out_rows = 0, out_columns = 0;     // of Output::out
+  std::size_t head = 0, value = 0;            // d, dv of one head
+  std::size_t out_rows = 0, out_columns = 0;  // of Output::out
 };
 
 struct Shape {  // of a parameter
@@ -40,7 +40,8 @@ struct FormFunctions {
   // What the sizes are, or why they do not fit (expected and found). Views are whole (stride, data) and heads, kv_heads ≥ 1 divide each other here.
   Result<Sizes> (*sizes)(const Settings&, const Input<T>&) = nullptr;
   Output<T> (*forward)(const Settings&, const Parameters<T>&, const Input<T>&, const Sizes&, const Want&, const Executor&) = nullptr;
-  Gradients<T> (*backward)(const Settings&, const Parameters<T>&, const Input<T>&, const Sizes&, const Output<T>&, View<const T> d_out, const Executor&) = nullptr;
+  Gradients<T> (*backward)(const Settings&, const Parameters<T>&, const Input<T>&, const Sizes&, const Output<T>&, View<const T> d_out,
+                           const Executor&) = nullptr;
   // explain(); null: a head mixes its columns of v (of k where v is empty), and no constant.
   Mixed<T> (*mixed)(const Settings&, const Parameters<T>&, const Input<T>&, const Sizes&, std::size_t head, std::span<const T> direction) = nullptr;
   // Streams; null when the form has none. start_stream has set and checked everything but state, keys and values; push and ask get rows that fit and are
@@ -50,16 +51,26 @@ struct FormFunctions {
   std::vector<T> (*ask)(const Stream<T>&, std::span<const T> q) = nullptr;
 };
 
-template <class T> FormFunctions<T> dot_product();
-template <class T> FormFunctions<T> multi_head();
-template <class T> FormFunctions<T> dot_pooling();
-template <class T> FormFunctions<T> additive();
-template <class T> FormFunctions<T> multi_head_pooling();
-template <class T> FormFunctions<T> candidate_pooling();
-template <class T> FormFunctions<T> fastformer();
-template <class T> FormFunctions<T> linear();
-template <class T> FormFunctions<T> performer();
-template <class T> FormFunctions<T> time_decayed();
+template <class T>
+FormFunctions<T> dot_product();
+template <class T>
+FormFunctions<T> multi_head();
+template <class T>
+FormFunctions<T> dot_pooling();
+template <class T>
+FormFunctions<T> additive();
+template <class T>
+FormFunctions<T> multi_head_pooling();
+template <class T>
+FormFunctions<T> candidate_pooling();
+template <class T>
+FormFunctions<T> fastformer();
+template <class T>
+FormFunctions<T> linear();
+template <class T>
+FormFunctions<T> performer();
+template <class T>
+FormFunctions<T> time_decayed();
 
 template <class T>
 FormFunctions<T> functions(Form form);  // attention.cc; CHECK: the form has a row

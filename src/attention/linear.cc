@@ -30,7 +30,7 @@ Features<T> map(const Settings&, const Parameters<T>&, View<const T> x) {
 template <class T>
 void back(const Settings&, const Parameters<T>&, View<const T> x, const Features<T>&, View<const T> g, View<T> dx, Parameters<T>&) {
   for (std::size_t i = 0; i < x.rows; ++i) {
-    const T *__restrict from = x.row(i).data(), *__restrict pull = g.row(i).data();
+    const T* __restrict from = x.row(i).data(), * __restrict pull = g.row(i).data();
     T* __restrict to = dx.row(i).data();
     for (std::size_t c = 0; c < x.columns; ++c) to[c] += pull[c] / (1 + (from[c] > 0 ? from[c] : T{0}));
   }
@@ -52,8 +52,10 @@ template <class T>
 FormFunctions<T> linear() {
   return {
       .sizes = sizes<T>,
-      .forward = [](const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& w, const Executor& e) { return feature_forward(elu<T>, s, p, in, n, w, e); },
-      .backward = [](const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d, const Executor& e) { return feature_backward(elu<T>, s, p, in, n, d, e); },
+      .forward = [](const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& w,
+                    const Executor& e) { return feature_forward(elu<T>, s, p, in, n, w, e); },
+      .backward = [](const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d,
+                     const Executor& e) { return feature_backward(elu<T>, s, p, in, n, d, e); },
       .start = [](Stream<T>& s) { return feature_start(elu<T>, s); },
       .push = [](Stream<T>& s, std::span<const T> k, std::span<const T> v, T, T) { feature_push(elu<T>, s, k, v); },
       .ask = [](const Stream<T>& s, std::span<const T> q) { return feature_ask(elu<T>, s, q); },

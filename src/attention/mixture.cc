@@ -110,7 +110,14 @@ template <class T>
 Result<Sizes> shared_sizes(const Input<T>& in, std::size_t queries, std::size_t heads) {
   if (!values_are_keys(in)) TRY(expect("rows of v (as k)", in.k.rows, in.v.rows));
   const std::size_t value = values_are_keys(in) ? in.k.columns : in.v.columns;
-  return Sizes{.queries = queries, .keys = in.k.rows, .heads = heads, .kv_heads = 1, .head = in.k.columns, .value = value, .out_rows = heads * queries, .out_columns = value};
+  return Sizes{.queries = queries,
+               .keys = in.k.rows,
+               .heads = heads,
+               .kv_heads = 1,
+               .head = in.k.columns,
+               .value = value,
+               .out_rows = heads * queries,
+               .out_columns = value};
 }
 
 template <class T>
@@ -159,20 +166,19 @@ void tanh_all(std::span<T> x) {
   }
 }
 
-#define WEIR_BOTH(T)                                                                                                                       \
-  template Array<T> shown(const Mask&, View<const T>);                                                                                     \
-  template void hide(const Input<T>&, const Sizes&, T, std::size_t, View<T>);                                                              \
-  template std::vector<T> weigh(const Settings&, T, View<T>);                                                                              \
-  template void weigh_backward(const Settings&, T, View<const T>, View<T>);                                                                \
-  template Output<T> mix(const Settings&, const Input<T>&, const Sizes&, const Want&, const Executor&,                                     \
-                         const std::function<void(std::size_t, std::span<T>)>&);                                                           \
-  template void mix_backward(const Settings&, const Input<T>&, const Sizes&, View<const T>, Gradients<T>&,                                 \
-                             const std::function<void(std::size_t, std::span<T>)>&, const std::function<void(std::size_t, std::span<const T>)>&); \
-  template Result<Sizes> shared_sizes(const Input<T>&, std::size_t, std::size_t);                                                          \
-  template Status start_mixture(Stream<T>&, std::size_t, std::size_t);                                                                                \
-  template void absorb(std::span<T>, T, std::span<const T>);                                                                               \
-  template std::vector<T> mixed_so_far(const Stream<T>&, std::size_t, std::size_t);            \
-  template void exp_all(std::span<T>);                                                                                                     \
+#define WEIR_BOTH(T)                                                                                                                                           \
+  template Array<T> shown(const Mask&, View<const T>);                                                                                                         \
+  template void hide(const Input<T>&, const Sizes&, T, std::size_t, View<T>);                                                                                  \
+  template std::vector<T> weigh(const Settings&, T, View<T>);                                                                                                  \
+  template void weigh_backward(const Settings&, T, View<const T>, View<T>);                                                                                    \
+  template Output<T> mix(const Settings&, const Input<T>&, const Sizes&, const Want&, const Executor&, const std::function<void(std::size_t, std::span<T>)>&); \
+  template void mix_backward(const Settings&, const Input<T>&, const Sizes&, View<const T>, Gradients<T>&,                                                     \
+                             const std::function<void(std::size_t, std::span<T>)>&, const std::function<void(std::size_t, std::span<const T>)>&);              \
+  template Result<Sizes> shared_sizes(const Input<T>&, std::size_t, std::size_t);                                                                              \
+  template Status start_mixture(Stream<T>&, std::size_t, std::size_t);                                                                                         \
+  template void absorb(std::span<T>, T, std::span<const T>);                                                                                                   \
+  template std::vector<T> mixed_so_far(const Stream<T>&, std::size_t, std::size_t);                                                                            \
+  template void exp_all(std::span<T>);                                                                                                                         \
   template void tanh_all(std::span<T>);
 WEIR_BOTH(float)
 WEIR_BOTH(double)

@@ -29,9 +29,13 @@ struct Shown {
 };
 // The same of the values: v, or k where v is empty.
 template <class T>
-bool values_are_keys(const Input<T>& in) { return in.v.data == nullptr && in.v.columns == 0; }
+bool values_are_keys(const Input<T>& in) {
+  return in.v.data == nullptr && in.v.columns == 0;
+}
 template <class T>
-View<const T> values_of(const Input<T>& in) { return values_are_keys(in) ? in.k : in.v; }
+View<const T> values_of(const Input<T>& in) {
+  return values_are_keys(in) ? in.k : in.v;
+}
 
 // Rows of scores from row `first` on become (scale · score + bias), −inf where hidden.
 template <class T>
@@ -59,7 +63,9 @@ template <class T>
 Result<Sizes> shared_sizes(const Input<T>& in, std::size_t queries, std::size_t heads);
 
 template <class T>
-T pooling_scale(const Settings& settings) { return static_cast<T>(settings.scale == 0 ? 1 : settings.scale); }
+T pooling_scale(const Settings& settings) {
+  return static_cast<T>(settings.scale == 0 ? 1 : settings.scale);
+}
 
 // A stream's state begins with a row a head: the greatest logit m, Σ e^(logit − m), Σ e^(logit − m)·v (`value` columns). Softmax only: else invalid.
 template <class T>
@@ -70,7 +76,9 @@ template <class T>
 std::vector<T> mixed_so_far(const Stream<T>& stream, std::size_t heads, std::size_t value);
 // Values of no columns stand for the keys.
 template <class T>
-std::size_t stream_value(const Stream<T>& stream) { return stream.value_columns == 0 ? stream.key_columns : stream.value_columns; }
+std::size_t stream_value(const Stream<T>& stream) {
+  return stream.value_columns == 0 ? stream.key_columns : stream.value_columns;
+}
 
 // Of every element, in place; in float by math's exp, tanh within 2e-7.
 template <class T>

@@ -20,7 +20,7 @@ enum : std::size_t { wq, wk, wv, wo, bq, bk, bv, bo };
 
 std::vector<Shape> parameters(const Settings& s) {
   const std::size_t all = s.model, shared = s.model / s.heads * kv_heads(s);
-  return {{"wq", all, all}, {"wk", shared, all}, {"wv", shared, all}, {"wo", all, all},
+  return {{"wq", all, all},          {"wk", shared, all},          {"wv", shared, all},          {"wo", all, all},
           {"wq.bias", 1, all, true}, {"wk.bias", 1, shared, true}, {"wv.bias", 1, shared, true}, {"wo.bias", 1, all, true}};
 }
 
@@ -33,8 +33,14 @@ Result<Sizes> sizes(const Settings& s, const Input<T>& input) {
   TRY(expect("rows in v (as k)", input.k.rows, input.v.rows));
   const std::size_t head = s.model / s.heads;
   if (s.position == Position::rope && head % 2 != 0) return fail(Code::invalid, fmt::format("expected an even head size for rope, found {}", head));
-  return Sizes{.queries = input.q.rows, .keys = input.k.rows, .heads = s.heads, .kv_heads = kv_heads(s), .head = head, .value = head,
-               .out_rows = input.q.rows, .out_columns = s.model};
+  return Sizes{.queries = input.q.rows,
+               .keys = input.k.rows,
+               .heads = s.heads,
+               .kv_heads = kv_heads(s),
+               .head = head,
+               .value = head,
+               .out_rows = input.q.rows,
+               .out_columns = s.model};
 }
 
 // What dot_product gets.
@@ -70,12 +76,18 @@ Output<T> forward(const Settings& s, const Parameters<T>& p, const Input<T>& in,
 }
 
 template <class T>
-Gradients<T> backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out, const Executor& executor) {
+Gradients<T> backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out,
+                      const Executor& executor) {
   const Inner<T> inner(s, p, in, n, executor);
   const FormFunctions<T> heads = functions<T>(Form::dot_product);
   const Output<T> mixed = heads.forward(inner.settings, {}, inner.input, inner.sizes, {}, executor);
-  Gradients<T> g{.q = Array<T>(in.q.rows, in.q.columns), .k = Array<T>(in.k.rows, in.k.columns), .v = Array<T>(in.v.rows, in.v.columns), .bias = {},
-                 .parameters = zeros_like(p), .age = {}, .importance = {}};
+  Gradients<T> g{.q = Array<T>(in.q.rows, in.q.columns),
+                 .k = Array<T>(in.k.rows, in.k.columns),
+                 .v = Array<T>(in.v.rows, in.v.columns),
+                 .bias = {},
+                 .parameters = zeros_like(p),
+                 .age = {},
+                 .importance = {}};
   const auto layer_backward = [&](std::size_t w, std::size_t b, View<const T> x, View<const T> d, View<T> dx) {
     affine_backward<T>(x, p[w].value, d, dx, g.parameters[w].value, g.parameters[b].value.values);
   };
@@ -95,7 +107,8 @@ Mixed<T> mixed(const Settings&, const Parameters<T>& p, const Input<T>& in, cons
   const std::size_t first = head / (n.heads / n.kv_heads) * n.value;
   const Shown<T> v(in.mask, in.v);
   Mixed<T> m;
-  m.made = affine<T>(v.view, View<const T>(p[wv].value.row(first).data(), n.value, n.heads * n.value), std::span<const T>(p[bv].value.values).subspan(first, n.value));
+  m.made = affine<T>(v.view, View<const T>(p[wv].value.row(first).data(), n.value, n.heads * n.value),
+                     std::span<const T>(p[bv].value.values).subspan(first, n.value));
   m.values = m.made;
   m.direction.assign(n.value, T{0});
   for (std::size_t r = 0; r < direction.size(); ++r) add_scaled(std::span(m.direction), direction[r], p[wo].value.row(r).data() + head * n.value);
@@ -107,8 +120,15 @@ Mixed<T> mixed(const Settings&, const Parameters<T>& p, const Input<T>& in, cons
 
 template <class T>
 FormFunctions<T> multi_head() {
-  return {.parameters = parameters, .draw = nullptr, .sizes = sizes<T>, .forward = forward<T>, .backward = backward<T>, .mixed = mixed<T>,
-          .start = nullptr, .push = nullptr, .ask = nullptr};
+  return {.parameters = parameters,
+          .draw = nullptr,
+          .sizes = sizes<T>,
+          .forward = forward<T>,
+          .backward = backward<T>,
+          .mixed = mixed<T>,
+          .start = nullptr,
+          .push = nullptr,
+          .ask = nullptr};
 }
 template FormFunctions<float> multi_head();
 template FormFunctions<double> multi_head();

@@ -49,8 +49,7 @@ Features<T> map(const Settings& settings, const Parameters<T>& parameters, View<
   Features<T> out{.value = Array<T>(x.rows, omega.rows), .scale = std::vector<T>(x.rows)};
   if (x.rows == 1)  // a stream: packing omega would cost more than the product
     for (std::size_t r = 0; r < omega.rows; ++r) out.value.values[r] = dot(omega.row(r).data(), x.data, x.columns);
-  else
-    times_transposed<T>(x, omega, out.value);
+  else times_transposed<T>(x, omega, out.value);
   for (std::size_t i = 0; i < x.rows; ++i) {
     const std::span<T> row = out.value.row(i);
     const T top = greatest<T>(row);
@@ -63,7 +62,8 @@ Features<T> map(const Settings& settings, const Parameters<T>& parameters, View<
 
 // log φᵣ = s·⟨ωᵣ, x⟩ − s²·|x|²/2
 template <class T>
-void back(const Settings& settings, const Parameters<T>& parameters, View<const T> x, const Features<T>&, View<const T> g, View<T> dx, Parameters<T>& gradients) {
+void back(const Settings& settings, const Parameters<T>& parameters, View<const T> x, const Features<T>&, View<const T> g, View<T> dx,
+          Parameters<T>& gradients) {
   const Array<T>& omega = parameters[0].value;
   const T s = shrink<T>(settings, x.columns);
   Array<T> turned(x.rows, x.columns), by_omega(omega.rows, omega.columns);
@@ -149,8 +149,10 @@ FormFunctions<T> performer() {
       .parameters = parameters,
       .draw = draw<T>,
       .sizes = sizes<T>,
-      .forward = [](const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& w, const Executor& e) { return feature_forward(favor<T>, s, p, in, n, w, e); },
-      .backward = [](const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d, const Executor& e) { return feature_backward(favor<T>, s, p, in, n, d, e); },
+      .forward = [](const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& w,
+                    const Executor& e) { return feature_forward(favor<T>, s, p, in, n, w, e); },
+      .backward = [](const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d,
+                     const Executor& e) { return feature_backward(favor<T>, s, p, in, n, d, e); },
       .start = start<T>,
       .push = [](Stream<T>& s, std::span<const T> k, std::span<const T> v, T, T) { feature_push(favor<T>, s, k, v); },
       .ask = [](const Stream<T>& s, std::span<const T> q) { return feature_ask(favor<T>, s, q); },

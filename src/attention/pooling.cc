@@ -22,10 +22,14 @@ namespace {
 std::size_t hidden(const Settings& s) { return s.hidden == 0 ? s.model : s.hidden; }
 
 template <class T>
-std::span<const T> value_or_key(std::span<const T> k, std::span<const T> v) { return v.empty() ? k : v; }
+std::span<const T> value_or_key(std::span<const T> k, std::span<const T> v) {
+  return v.empty() ? k : v;
+}
 
 template <class T>
-T logit_of(const Settings& s, T score) { return pooling_scale<T>(s) * score / static_cast<T>(s.temperature); }
+T logit_of(const Settings& s, T score) {
+  return pooling_scale<T>(s) * score / static_cast<T>(s.temperature);
+}
 
 // ---------------------------------------------------------------------------------------------------------------- dot_pooling
 
@@ -50,7 +54,8 @@ Output<T> dot_forward(const Settings& s, const Parameters<T>& p, const Input<T>&
 }
 
 template <class T>
-Gradients<T> dot_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out, const Executor&) {
+Gradients<T> dot_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out,
+                          const Executor&) {
   Gradients<T> g{.k = Array<T>(n.keys, n.head), .parameters = zeros_like(p)};
   const Shown<T> seen(in.mask, in.k);
   const View<const T> x = seen.view;
@@ -76,7 +81,9 @@ void dot_push(Stream<T>& stream, std::span<const T> k, std::span<const T> v, T, 
 }
 
 template <class T>
-std::vector<T> dot_ask(const Stream<T>& stream, std::span<const T>) { return mixed_so_far(stream, 1, stream_value(stream)); }
+std::vector<T> dot_ask(const Stream<T>& stream, std::span<const T>) {
+  return mixed_so_far(stream, 1, stream_value(stream));
+}
 
 // ---------------------------------------------------------------------------------------------------------------- multi_head_pooling
 
@@ -118,7 +125,8 @@ Output<T> heads_forward(const Settings& s, const Parameters<T>& p, const Input<T
 }
 
 template <class T>
-Gradients<T> heads_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out, const Executor&) {
+Gradients<T> heads_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out,
+                            const Executor&) {
   Gradients<T> g{.k = Array<T>(n.keys, n.head), .parameters = zeros_like(p)};
   const Shown<T> seen(in.mask, in.k);
   const View<const T> x = seen.view;
@@ -149,19 +157,31 @@ void heads_push(Stream<T>& stream, std::span<const T> k, std::span<const T> v, T
 }
 
 template <class T>
-std::vector<T> heads_ask(const Stream<T>& stream, std::span<const T>) { return mixed_so_far(stream, stream.settings.heads, stream_value(stream)); }
+std::vector<T> heads_ask(const Stream<T>& stream, std::span<const T>) {
+  return mixed_so_far(stream, stream.settings.heads, stream_value(stream));
+}
 
 }  // namespace
 
 template <class T>
 FormFunctions<T> dot_pooling() {
-  return {.parameters = dot_parameters, .sizes = dot_sizes<T>, .forward = dot_forward<T>, .backward = dot_backward<T>,
-          .start = dot_start<T>, .push = dot_push<T>, .ask = dot_ask<T>};
+  return {.parameters = dot_parameters,
+          .sizes = dot_sizes<T>,
+          .forward = dot_forward<T>,
+          .backward = dot_backward<T>,
+          .start = dot_start<T>,
+          .push = dot_push<T>,
+          .ask = dot_ask<T>};
 }
 template <class T>
 FormFunctions<T> multi_head_pooling() {
-  return {.parameters = heads_parameters, .sizes = heads_sizes<T>, .forward = heads_forward<T>, .backward = heads_backward<T>,
-          .start = heads_start<T>, .push = heads_push<T>, .ask = heads_ask<T>};
+  return {.parameters = heads_parameters,
+          .sizes = heads_sizes<T>,
+          .forward = heads_forward<T>,
+          .backward = heads_backward<T>,
+          .start = heads_start<T>,
+          .push = heads_push<T>,
+          .ask = heads_ask<T>};
 }
 template FormFunctions<float> dot_pooling();
 template FormFunctions<double> dot_pooling();

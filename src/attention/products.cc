@@ -51,7 +51,9 @@ void times(View<const float> a, View<const float> b, View<float> c, Into into) {
 }
 
 template <>
-void times(View<const double> a, View<const double> b, View<double> c, Into into) { times_plainly(a, b, c, into); }
+void times(View<const double> a, View<const double> b, View<double> c, Into into) {
+  times_plainly(a, b, c, into);
+}
 
 template <>
 void times_transposed(View<const float> a, View<const float> b, View<float> c, Into into) {
@@ -60,10 +62,14 @@ void times_transposed(View<const float> a, View<const float> b, View<float> c, I
 }
 
 template <>
-void times_transposed(View<const double> a, View<const double> b, View<double> c, Into into) { times_transposed_plainly(a, b, c, into); }
+void times_transposed(View<const double> a, View<const double> b, View<double> c, Into into) {
+  times_transposed_plainly(a, b, c, into);
+}
 
 template <>
-void transposed_times(View<const float> a, View<const float> b, View<float> c, Into into) { times<float>(transposed(a), b, c, into); }
+void transposed_times(View<const float> a, View<const float> b, View<float> c, Into into) {
+  times<float>(transposed(a), b, c, into);
+}
 
 template <>
 void transposed_times(View<const double> a, View<const double> b, View<double> c, Into into) {

@@ -40,7 +40,9 @@ void add_scaled(std::span<T> y, T factor, const T* x) {
 
 // Columns [first, first + n) of x.
 template <class T>
-View<T> columns(View<T> x, std::size_t first, std::size_t n) { return {x.data == nullptr ? nullptr : x.data + first, x.rows, n, x.stride}; }
+View<T> columns(View<T> x, std::size_t first, std::size_t n) {
+  return {x.data == nullptr ? nullptr : x.data + first, x.rows, n, x.stride};
+}
 
 // Whether every value is finite.
 bool finite(std::span<const float> x);

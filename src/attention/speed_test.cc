@@ -56,7 +56,8 @@ TEST(Speed, WindowsAndBlocksCostWhatIsSeen) {
     using Number = decltype(T);
     const Array<Number> x = as<Number>(Draw{1}.array(n, 32));
     double best = 1;
-    for (int i = 0; i < 5; ++i) best = std::min(best, seconds([&] { ASSERT_TRUE(forward<Number>({}, {}, {.q = x, .k = x, .v = x, .mask = mask}).has_value()); }));
+    for (int i = 0; i < 5; ++i)
+      best = std::min(best, seconds([&] { ASSERT_TRUE(forward<Number>({}, {}, {.q = x, .k = x, .v = x, .mask = mask}).has_value()); }));
     return best;
   };
   for (const Mask& mask : {Mask{.window = 16}, Mask{.block = 32}, Mask{.causal = true, .window = 16, .globals = 2}}) {
@@ -79,13 +80,14 @@ TEST(Speed, AStreamTakesAKeyInMicroseconds) {
     const bool fixed = row.has_query && row.form != Form::linear && row.form != Form::performer && row.form != Form::dot_product;
     Result<Parameters<float>> parameters = initialise<float>(s, 1);
     ASSERT_TRUE(parameters.has_value());
-    Result<Stream<float>> stream = start_stream<float>(s, *parameters, 64, 64, fixed ? View<const float>(x.values.data(), 1, 64) : View<const float>{}, row.form == Form::dot_product ? 128 : 0);
+    Result<Stream<float>> stream = start_stream<float>(s, *parameters, 64, 64, fixed ? View<const float>(x.values.data(), 1, 64) : View<const float>{},
+                                                       row.form == Form::dot_product ? 128 : 0);
     ASSERT_TRUE(stream.has_value()) << stream.error().text();
     double best = 1;
     for (int i = 0; i < 20; ++i)
       best = std::min(best, seconds([&] {
-        for (std::size_t j = 0; j < x.rows; ++j) ASSERT_TRUE(push<float>(*stream, x.row(j), x.row(j), 0.1F).has_value());
-      }));
+                        for (std::size_t j = 0; j < x.rows; ++j) ASSERT_TRUE(push<float>(*stream, x.row(j), x.row(j), 0.1F).has_value());
+                      }));
     const double push_us = best / static_cast<double>(x.rows) * 1e6;
     std::printf("%.*s: a push takes %.2f µs\n", static_cast<int>(row.name.size()), row.name.data(), push_us);
     EXPECT_LT(push_us, 10) << row.name;  // promised: 5

@@ -21,8 +21,8 @@ namespace {
 using math::Activations;
 using math::Packed;
 
-constexpr std::size_t rows = 64;             // queries of a task: two blocks of Activations
-constexpr std::size_t widest = 256;          // keys of a tile: scores of 64 × 256 floats stay in L2
+constexpr std::size_t rows = 64;     // queries of a task: two blocks of Activations
+constexpr std::size_t widest = 256;  // keys of a tile: scores of 64 × 256 floats stay in L2
 constexpr float none = -std::numeric_limits<float>::infinity();
 
 std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
@@ -42,7 +42,9 @@ class Scratch {  // 64-byte aligned floats, zeros
   float* data() const { return data_.get(); }
 
  private:
-  struct Free { void operator()(float* p) const { std::free(p); } };
+  struct Free {
+    void operator()(float* p) const { std::free(p); }
+  };
   std::unique_ptr<float, Free> data_;
 };
 
@@ -66,26 +68,37 @@ void put(const Activations& a, std::size_t r, const float* x, std::size_t n, flo
 void product(const math::Kernels& kernels, const Activations& a, std::size_t n, const Packed& w, float* out, std::size_t stride, math::Epilogue epilogue,
              std::size_t first = 0, std::size_t last = 0) {
   const std::size_t panel = first / Packed::panel_outputs, end = last == 0 ? w.panels() : (last + Packed::panel_outputs - 1) / Packed::panel_outputs;
-  kernels.product({.a = a, .row = 0, .rows = n, .w = &w, .panel = panel, .panels = end - panel, .group = 0, .groups = w.groups(), .bias = nullptr,
-                   .out = out + panel * Packed::panel_outputs, .out_stride = stride, .columns = std::min(w.outputs() - panel * Packed::panel_outputs, (end - panel) * Packed::panel_outputs),
+  kernels.product({.a = a,
+                   .row = 0,
+                   .rows = n,
+                   .w = &w,
+                   .panel = panel,
+                   .panels = end - panel,
+                   .group = 0,
+                   .groups = w.groups(),
+                   .bias = nullptr,
+                   .out = out + panel * Packed::panel_outputs,
+                   .out_stride = stride,
+                   .columns = std::min(w.outputs() - panel * Packed::panel_outputs, (end - panel) * Packed::panel_outputs),
                    .epilogue = epilogue});
 }
 
 // Keys and values of one head of them, tile by tile.
 struct Tiles {
-  std::vector<Packed> keys, values;                 // scores = q · keys; out = p · values
-  std::vector<Packed> keys_back, values_back;       // dq = dz · keys_back; dp = d_out · values_back
+  std::vector<Packed> keys, values;            // scores = q · keys; out = p · values
+  std::vector<Packed> keys_back, values_back;  // dq = dz · keys_back; dp = d_out · values_back
 };
 
 struct Call {
   const Problem<float>& p;
   const math::Kernels& kernels = math::kernels();
   std::size_t tile;
-  bool masked;                   // a score may have to be hidden
+  bool masked;  // a score may have to be hidden
   Shown<float> shown_k, shown_v;
-  std::vector<Tiles> tiles;      // [kv_heads]
+  std::vector<Tiles> tiles;  // [kv_heads]
 
-  Call(const Problem<float>& problem, bool back, const Executor& executor) : p(problem), tile(tile_of(p.input.mask)), shown_k(p.input.mask, p.k), shown_v(p.input.mask, p.v), tiles(p.sizes.kv_heads) {
+  Call(const Problem<float>& problem, bool back, const Executor& executor)
+      : p(problem), tile(tile_of(p.input.mask)), shown_k(p.input.mask, p.k), shown_v(p.input.mask, p.v), tiles(p.sizes.kv_heads) {
     const Mask& m = p.input.mask;
     masked = m.causal || m.window != 0 || m.block != 0 || !m.keys.empty() || m.pairs.data != nullptr;
     const View<const float> k = shown_k.view, v = shown_v.view;
@@ -259,7 +272,8 @@ void tiled_backward(const Problem<float>& p, const Output<float>& output, View<c
           const Tiles& tiles = call.tiles[kv];
           const std::size_t base = t * call.tile, width = tiles.keys[t].outputs();
           const Activations dz = activations(dz_floats, width);
-          const Activations p_rows{.format = math::Format::f32, .data = p_back.data, .steps = steps}, dz_rows{.format = math::Format::f32, .data = dz_back.data, .steps = steps};
+          const Activations p_rows{.format = math::Format::f32, .data = p_back.data, .steps = steps},
+              dz_rows{.format = math::Format::f32, .data = dz_back.data, .steps = steps};
           call.scores(q, h, first, n, t, begin, end, s);
           product(call.kernels, d, n, tiles.values_back[t], dp, call.tile, math::Epilogue::store);
           for (std::size_t r = 0; r < n; ++r) {

@@ -102,11 +102,14 @@ struct Block {
 };
 
 template <class T>
-View<T> rows(View<T> x, std::size_t first, std::size_t n) { return {x.data + first * x.stride, n, x.columns, x.stride}; }
+View<T> rows(View<T> x, std::size_t first, std::size_t n) {
+  return {x.data + first * x.stride, n, x.columns, x.stride};
+}
 
 // chosen: the temperatures of a forward() with a target; empty: they are found here.
 template <class T>
-void fill(Block<T>& b, const Settings& s, const Input<T>& in, const Sizes& n, const Keys<T>& keys, std::size_t head, std::size_t first, std::span<const T> chosen) {
+void fill(Block<T>& b, const Settings& s, const Input<T>& in, const Sizes& n, const Keys<T>& keys, std::size_t head, std::size_t first,
+          std::span<const T> chosen) {
   const std::size_t count = std::min(block_rows, n.queries - first), row = head * n.queries + first;
   b.head = head;
   b.kv = head / (n.heads / n.kv_heads);
@@ -127,7 +130,9 @@ void fill(Block<T>& b, const Settings& s, const Input<T>& in, const Sizes& n, co
 }
 
 template <class T>
-Keys<T> keys_of(const Settings& s, const Input<T>& in, const Sizes& n) { return {shown(in.mask, in.k), shown(in.mask, in.v), key_terms(s, in, n)}; }
+Keys<T> keys_of(const Settings& s, const Input<T>& in, const Sizes& n) {
+  return {shown(in.mask, in.k), shown(in.mask, in.v), key_terms(s, in, n)};
+}
 
 template <class T>
 Output<T> forward(const Settings& s, const Parameters<T>&, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor) {
@@ -142,7 +147,8 @@ Output<T> forward(const Settings& s, const Parameters<T>&, const Input<T>& in, c
     fill<T>(b, s, in, n, keys, index / blocks, index % blocks * block_rows, {});
     const std::size_t row = b.head * n.queries + b.first;
     const auto at = static_cast<std::ptrdiff_t>(row);
-    times<T>(b.weights, columns(View<const T>(keys.v), b.kv * n.value, n.value), rows(columns(View<T>(output.out), b.head * n.value, n.value), b.first, b.weights.rows));
+    times<T>(b.weights, columns(View<const T>(keys.v), b.kv * n.value, n.value),
+             rows(columns(View<T>(output.out), b.head * n.value, n.value), b.first, b.weights.rows));
     std::ranges::copy(b.log_sum_exp, output.log_sum_exp.begin() + at);
     if (want.weights) std::ranges::copy(b.weights.values, output.weights.row(row).begin());
     if (s.effective_keys != 0) std::ranges::copy(b.temperature, output.temperature.begin() + at);
@@ -222,7 +228,8 @@ Status start(Stream<T>& stream) {
   if (s.effective_keys != 0) return fail(Code::invalid, fmt::format("expected no effective_keys over a stream, found {}", s.effective_keys));
   const std::size_t shared = kv_heads(s);
   if (stream.key_columns % shared != 0 || stream.value_columns == 0 || stream.value_columns % shared != 0)
-    return fail(Code::invalid, fmt::format("expected columns of k and v as multiples of {} heads, found {} and {}", shared, stream.key_columns, stream.value_columns));
+    return fail(Code::invalid,
+                fmt::format("expected columns of k and v as multiples of {} heads, found {} and {}", shared, stream.key_columns, stream.value_columns));
   TRY(expect("rows of the fixed query", 1, stream.query.rows));
   TRY(expect("columns of the fixed query", stream.key_columns / shared * s.heads, stream.query.columns));
   return start_mixture(stream, s.heads, stream.value_columns / shared);
@@ -242,7 +249,9 @@ void push(Stream<T>& stream, std::span<const T> k, std::span<const T> v, T dt, T
 }
 
 template <class T>
-std::vector<T> ask(const Stream<T>& stream, std::span<const T>) { return mixed_so_far(stream, stream.settings.heads, stream.value_columns / kv_heads(stream.settings)); }
+std::vector<T> ask(const Stream<T>& stream, std::span<const T>) {
+  return mixed_so_far(stream, stream.settings.heads, stream.value_columns / kv_heads(stream.settings));
+}
 
 }  // namespace
 

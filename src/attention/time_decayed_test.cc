@@ -33,7 +33,8 @@ void meets_targets(double error) {
       const Array<T> q = normal<T>(random, 6, 16, spread), k = normal<T>(random, 20, 16), v = normal<T>(random, 20, 4);
       std::vector<T> age(20);
       for (T& a : age) a = static_cast<T>(random() % 1000);
-      const auto seen = forward<T>({.form = Form::time_decayed, .heads = 2, .tau = 500, .effective_keys = target}, {}, {.q = q, .k = k, .v = v, .age = age}, {.weights = true});
+      const auto seen = forward<T>({.form = Form::time_decayed, .heads = 2, .tau = 500, .effective_keys = target}, {}, {.q = q, .k = k, .v = v, .age = age},
+                                   {.weights = true});
       ASSERT_TRUE(seen) << seen.error().text();
       ASSERT_EQ(seen->temperature.size(), 12U);
       for (std::size_t r = 0; r < 12; ++r) {
@@ -55,7 +56,8 @@ TEST(TimeDecayed, ATargetOutOfReachGetsTheNearest) {
   v.values = {1, 1, 0, 0};
   const std::vector<std::uint8_t> keys{1, 1, 1, 0};
   const auto run = [&](double target, std::span<const std::uint8_t> there) {
-    return forward<double>({.form = Form::time_decayed, .effective_keys = target}, {}, {.q = q, .k = k, .v = v, .mask = {.keys = there}}, {.weights = true}).value();
+    return forward<double>({.form = Form::time_decayed, .effective_keys = target}, {}, {.q = q, .k = k, .v = v, .mask = {.keys = there}}, {.weights = true})
+        .value();
   };
   EXPECT_NEAR(effective<double>(run(1, {}).weights.row(0)), 2, 1e-5);
   EXPECT_NEAR(effective<double>(run(4, keys).weights.row(0)), 3, 1e-5);

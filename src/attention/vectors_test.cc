@@ -29,7 +29,9 @@ Array<T> tensor(std::string_view name, std::size_t rows, std::size_t columns, do
   return out;
 }
 
-std::size_t whole(const json::object& object, std::string_view key, std::size_t otherwise) { return static_cast<std::size_t>(find_int(object, key).value_or(static_cast<std::int64_t>(otherwise))); }
+std::size_t whole(const json::object& object, std::string_view key, std::size_t otherwise) {
+  return static_cast<std::size_t>(find_int(object, key).value_or(static_cast<std::int64_t>(otherwise)));
+}
 
 Settings settings_of(const json::object& object) {
   Settings settings;
@@ -79,7 +81,8 @@ void expect_near(std::string_view what, std::span<const T> found, const json::ar
   }
   ASSERT_EQ(values.size(), expected.size()) << what;
   const double largest = largest_of(expected, least);
-  for (std::size_t i = 0; i < values.size(); ++i) ASSERT_NEAR(values[i], expected[i].to_number<double>(), tolerance * largest + 1e-12) << what << "[" << i << "]";
+  for (std::size_t i = 0; i < values.size(); ++i)
+    ASSERT_NEAR(values[i], expected[i].to_number<double>(), tolerance * largest + 1e-12) << what << "[" << i << "]";
 }
 
 template <class T>
@@ -93,7 +96,8 @@ void hold(const json::object& c) {
 
   const auto drawn_as = [&](std::string_view key, double times) {
     const json::array* size = find_array(sizes, key);
-    return size == nullptr ? Array<T>{} : tensor<T>(name + "/" + std::string(key), (*size)[0].to_number<std::size_t>(), (*size)[1].to_number<std::size_t>(), times);
+    return size == nullptr ? Array<T>{}
+                           : tensor<T>(name + "/" + std::string(key), (*size)[0].to_number<std::size_t>(), (*size)[1].to_number<std::size_t>(), times);
   };
   const bool has_query = find_array(sizes, "q") != nullptr;
   const Array<T> q = drawn_as("q", gain), k = drawn_as("k", has_query ? 1 : gain), v = drawn_as("v", 1), bias = drawn_as("bias", 1);
@@ -104,7 +108,11 @@ void hold(const json::object& c) {
   const json::object none, *mask = find_object(c, "mask");
   if (mask == nullptr) mask = &none;
   const auto keys = bytes_of(find_array(*mask, "keys")), pairs = bytes_of(find_array(*mask, "pairs"));
-  input.mask = {.causal = find_bool(*mask, "causal").value_or(false), .window = whole(*mask, "window", 0), .globals = whole(*mask, "globals", 0), .block = whole(*mask, "block", 0), .keys = keys};
+  input.mask = {.causal = find_bool(*mask, "causal").value_or(false),
+                .window = whole(*mask, "window", 0),
+                .globals = whole(*mask, "globals", 0),
+                .block = whole(*mask, "block", 0),
+                .keys = keys};
   if (!pairs.empty()) input.mask.pairs = {pairs.data(), q.rows, k.rows};
 
   auto parameters = initialise<T>(settings, 1);

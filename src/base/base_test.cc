@@ -29,7 +29,8 @@ TEST(Time, Rfc3339RoundTrips) {
   for (const char* text : {"1970-01-01T00:00:00Z", "2026-11-24T03:41:02Z", "2026-02-28T23:59:59.123456Z", "1969-12-31T23:59:59.5Z", "0001-01-01T00:00:00Z"})
     EXPECT_EQ(to_rfc3339(*parse_rfc3339(text)), text);
   EXPECT_EQ(to_rfc3339(*parse_rfc3339("2026-11-24T05:41:02+02:00")), "2026-11-24T03:41:02Z");
-  for (const char* text : {"", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00", "2026-01-01T00:00:00Zx", "2026-01-01T00:00:00.Z"})
+  for (const char* text :
+       {"", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00", "2026-01-01T00:00:00Zx", "2026-01-01T00:00:00.Z"})
     EXPECT_FALSE(parse_rfc3339(text)) << text;
 }
 
@@ -42,8 +43,8 @@ TEST(Json, LimitsAndPlaces) {
 
 TEST(Text, Utf8) {
   EXPECT_TRUE(is_valid_utf8("héllo 注意力 😀"));
-  EXPECT_FALSE(is_valid_utf8("\xED\xA0\x80"));       // a surrogate
-  EXPECT_FALSE(is_valid_utf8("\xC0\xAF"));           // overlong
+  EXPECT_FALSE(is_valid_utf8("\xED\xA0\x80"));  // a surrogate
+  EXPECT_FALSE(is_valid_utf8("\xC0\xAF"));      // overlong
   EXPECT_EQ(repair_utf8("a\xE6\xB3z"), "a\xEF\xBF\xBDz");
   EXPECT_EQ(repair_utf8("a\xFF\xFEz"), "a\xEF\xBF\xBD\xEF\xBF\xBDz");
   for (char32_t c : {U'a', U'é', U'注', U'😀'}) {
@@ -77,7 +78,10 @@ TEST(Queue, BoundedAndClosable) {
   EXPECT_TRUE(queue.try_push(1));
   EXPECT_TRUE(queue.try_push(2));
   EXPECT_FALSE(queue.try_push(3));
-  std::jthread other([&] { queue.push(3); queue.close(); });
+  std::jthread other([&] {
+    queue.push(3);
+    queue.close();
+  });
   EXPECT_EQ(queue.pop(), 1);
   EXPECT_EQ(queue.pop(), 2);
   EXPECT_EQ(queue.pop(), 3);

@@ -24,7 +24,9 @@ std::unexpected<Error> failed(const std::filesystem::path& path, std::string_vie
 
 struct Descriptor {
   int fd = -1;
-  ~Descriptor() { if (fd > 0) ::close(fd); }
+  ~Descriptor() {
+    if (fd > 0) ::close(fd);
+  }
 };
 
 }  // namespace
@@ -32,7 +34,7 @@ struct Descriptor {
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t limit) {
   const Descriptor file{path == "-" ? 0 : ::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (file.fd < 0) return failed(path, "cannot open");
-  struct stat info {};
+  struct stat info{};
   if (::fstat(file.fd, &info) == 0 && S_ISDIR(info.st_mode)) return fail(Code::invalid, "is a folder, not a file", path.string());
   std::string out;
   if (S_ISREG(info.st_mode)) out.reserve(std::min<std::size_t>(static_cast<std::size_t>(info.st_size), limit) + 1);
@@ -59,12 +61,24 @@ Status write_file(const std::filesystem::path& path, std::string_view bytes, uns
     while (!bytes.empty()) {
       const ssize_t put = ::write(file.fd, bytes.data(), bytes.size());
       if (put < 0 && errno == EINTR) continue;
-      if (put < 0) { auto error = failed(part, "cannot write"); ::unlink(part.c_str()); return error; }
+      if (put < 0) {
+        auto error = failed(part, "cannot write");
+        ::unlink(part.c_str());
+        return error;
+      }
       bytes.remove_prefix(static_cast<std::size_t>(put));
     }
-    if (::fsync(file.fd) != 0) { auto error = failed(part, "cannot sync"); ::unlink(part.c_str()); return error; }
+    if (::fsync(file.fd) != 0) {
+      auto error = failed(part, "cannot sync");
+      ::unlink(part.c_str());
+      return error;
+    }
   }
-  if (::rename(part.c_str(), path.c_str()) != 0) { auto error = failed(path, "cannot rename to"); ::unlink(part.c_str()); return error; }
+  if (::rename(part.c_str(), path.c_str()) != 0) {
+    auto error = failed(path, "cannot rename to");
+    ::unlink(part.c_str());
+    return error;
+  }
   const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   const Descriptor dir{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (dir.fd >= 0 && ::fsync(dir.fd) != 0) return failed(folder, "cannot sync the folder");
@@ -74,7 +88,7 @@ Status write_file(const std::filesystem::path& path, std::string_view bytes, uns
 Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (file.fd < 0) return failed(path, "cannot open");
-  struct stat info {};
+  struct stat info{};
   if (::fstat(file.fd, &info) != 0) return failed(path, "cannot stat");
   if (!S_ISREG(info.st_mode)) return fail(Code::invalid, "is not a regular file", path.string());
   MappedFile out;

@@ -16,7 +16,8 @@ Result<json::value> parse_json(std::string_view text, std::size_t depth) {
     if (rest != std::string_view::npos) return fail(Code::malformed, "JSON goes on after its end", "byte " + std::to_string(used + rest));
   }
   if (!error) parser.finish(error);
-  if (error == json::error::too_deep) return fail(Code::too_deep, "JSON is nested deeper than " + std::to_string(depth) + " levels", "byte " + std::to_string(used));
+  if (error == json::error::too_deep)
+    return fail(Code::too_deep, "JSON is nested deeper than " + std::to_string(depth) + " levels", "byte " + std::to_string(used));
   if (error) return fail(Code::malformed, "not JSON: " + error.message(), "byte " + std::to_string(used));
   return parser.release();
 }

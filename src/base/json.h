@@ -18,7 +18,7 @@ Result<json::value> parse_json(std::string_view text, std::size_t depth = 64);
 // The member when it is there and of that kind; nothing otherwise.
 const json::value* find(const json::object& object, std::string_view key);
 std::optional<std::string_view> find_string(const json::object& object, std::string_view key);
-std::optional<std::int64_t> find_int(const json::object& object, std::string_view key);   // also a double that is whole
+std::optional<std::int64_t> find_int(const json::object& object, std::string_view key);  // also a double that is whole
 std::optional<double> find_number(const json::object& object, std::string_view key);
 std::optional<bool> find_bool(const json::object& object, std::string_view key);
 const json::array* find_array(const json::object& object, std::string_view key);

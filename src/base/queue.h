@@ -53,8 +53,14 @@ class Queue {
     room_.notify_all();
   }
 
-  std::size_t size() const { const std::scoped_lock lock(mutex_); return items_.size(); }
-  bool closed() const { const std::scoped_lock lock(mutex_); return closed_; }
+  std::size_t size() const {
+    const std::scoped_lock lock(mutex_);
+    return items_.size();
+  }
+  bool closed() const {
+    const std::scoped_lock lock(mutex_);
+    return closed_;
+  }
 
  private:
   std::optional<T> take() {

@@ -15,23 +15,23 @@
 namespace weir {
 
 enum class Code {
-  invalid,         // the caller's arguments do not fit
-  not_found,       // no such file, row, model, user
-  exists,          // it is there already
-  unauthorised,    // who are you
-  forbidden,       // not yours, or not with this scope
-  malformed,       // bytes from outside that do not parse
-  not_a_feed,      // they parse, as something else
-  too_large,       // a limit on bytes, items, fields
-  too_deep,        // a limit on nesting
-  encoding,        // a charset that is not what it says
-  refused,         // allowed by nobody here: an address, an architecture, a newer database
-  corrupt,         // a file of ours, or a model, that lies about itself
-  io,              // disk, pipe, socket
-  timeout,         // a deadline passed
-  crashed,         // a child did not survive
-  unavailable,     // not now: full, busy, shutting down
-  internal,        // our mistake
+  invalid,       // the caller's arguments do not fit
+  not_found,     // no such file, row, model, user
+  exists,        // it is there already
+  unauthorised,  // who are you
+  forbidden,     // not yours, or not with this scope
+  malformed,     // bytes from outside that do not parse
+  not_a_feed,    // they parse, as something else
+  too_large,     // a limit on bytes, items, fields
+  too_deep,      // a limit on nesting
+  encoding,      // a charset that is not what it says
+  refused,       // allowed by nobody here: an address, an architecture, a newer database
+  corrupt,       // a file of ours, or a model, that lies about itself
+  io,            // disk, pipe, socket
+  timeout,       // a deadline passed
+  crashed,       // a child did not survive
+  unavailable,   // not now: full, busy, shutting down
+  internal,      // our mistake
 };
 
 std::string_view to_string(Code code);
@@ -56,7 +56,9 @@ inline std::unexpected<Error> fail(Code code, std::string message, std::string w
 
 namespace detail {
 template <class T>
-T unwrap(Result<T>&& result) { return std::move(*result); }
+T unwrap(Result<T>&& result) {
+  return std::move(*result);
+}
 inline void unwrap(Result<void>&&) {}
 [[noreturn]] void check_failed(const char* condition, const char* file, int line);
 }  // namespace detail
@@ -64,11 +66,11 @@ inline void unwrap(Result<void>&&) {}
 // The value of a Result, or return its Error from this function. A statement expression: g++ and clang have it.
 #define TRY(expression) WEIR_TRY_NAMED(expression, __COUNTER__)
 #define WEIR_TRY_NAMED(expression, number) WEIR_TRY(expression, number)
-#define WEIR_TRY(expression, number)                                                                  \
-  __extension__({                                                                                     \
-    auto weir_try_##number = (expression);                                                            \
-    if (!weir_try_##number) return std::unexpected(std::move(weir_try_##number.error()));             \
-    ::weir::detail::unwrap(std::move(weir_try_##number));                                             \
+#define WEIR_TRY(expression, number)                                                      \
+  __extension__({                                                                         \
+    auto weir_try_##number = (expression);                                                \
+    if (!weir_try_##number) return std::unexpected(std::move(weir_try_##number.error())); \
+    ::weir::detail::unwrap(std::move(weir_try_##number));                                 \
   })
 
 // What only our own code can get wrong. Always on; never reachable by input from outside.

@@ -39,7 +39,10 @@ constexpr std::string_view spaces = " \t\r\n\f\v";
 
 bool is_valid_utf8(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
-    if (const std::size_t run = ascii_run(text, at)) { at += run; continue; }
+    if (const std::size_t run = ascii_run(text, at)) {
+      at += run;
+      continue;
+    }
     const std::size_t n = sequence(text, at);
     if (n == 0) return false;
     at += n;
@@ -52,8 +55,16 @@ std::string repair_utf8(std::string_view text) {
   out.reserve(text.size());
   for (std::size_t at = 0; at < text.size();) {
     std::size_t n = sequence(text, at);
-    if (n == 1 && text[at] == '\0') { out += "\xEF\xBF\xBD"; ++at; continue; }
-    if (n > 0) { out.append(text, at, n); at += n; continue; }
+    if (n == 1 && text[at] == '\0') {
+      out += "\xEF\xBF\xBD";
+      ++at;
+      continue;
+    }
+    if (n > 0) {
+      out.append(text, at, n);
+      at += n;
+      continue;
+    }
     // The longest prefix of a valid sequence becomes one replacement.
     const auto b = static_cast<unsigned char>(text[at]);
     const std::size_t want = b >= 0xF0 && b <= 0xF4 ? 4 : b >= 0xE0 ? 3 : b >= 0xC2 ? 2 : 1;
@@ -74,9 +85,19 @@ std::string repair_utf8(std::string_view text) {
 void append_utf8(std::string& out, char32_t c) {
   if (c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF)) c = 0xFFFD;
   if (c < 0x80) out += static_cast<char>(c);
-  else if (c < 0x800) { out += static_cast<char>(0xC0 | (c >> 6)); out += static_cast<char>(0x80 | (c & 63)); }
-  else if (c < 0x10000) { out += static_cast<char>(0xE0 | (c >> 12)); out += static_cast<char>(0x80 | ((c >> 6) & 63)); out += static_cast<char>(0x80 | (c & 63)); }
-  else { out += static_cast<char>(0xF0 | (c >> 18)); out += static_cast<char>(0x80 | ((c >> 12) & 63)); out += static_cast<char>(0x80 | ((c >> 6) & 63)); out += static_cast<char>(0x80 | (c & 63)); }
+  else if (c < 0x800) {
+    out += static_cast<char>(0xC0 | (c >> 6));
+    out += static_cast<char>(0x80 | (c & 63));
+  } else if (c < 0x10000) {
+    out += static_cast<char>(0xE0 | (c >> 12));
+    out += static_cast<char>(0x80 | ((c >> 6) & 63));
+    out += static_cast<char>(0x80 | (c & 63));
+  } else {
+    out += static_cast<char>(0xF0 | (c >> 18));
+    out += static_cast<char>(0x80 | ((c >> 12) & 63));
+    out += static_cast<char>(0x80 | ((c >> 6) & 63));
+    out += static_cast<char>(0x80 | (c & 63));
+  }
 }
 
 char32_t next_code_point(std::string_view text, std::size_t& at) {
@@ -84,9 +105,16 @@ char32_t next_code_point(std::string_view text, std::size_t& at) {
   const auto b = static_cast<unsigned char>(text[at]);
   char32_t c = b;
   std::size_t n = 1;
-  if (b >= 0xF0) { c = ((b & 7u) << 18) | (byte(1) << 12) | (byte(2) << 6) | byte(3); n = 4; }
-  else if (b >= 0xE0) { c = ((b & 15u) << 12) | (byte(1) << 6) | byte(2); n = 3; }
-  else if (b >= 0xC0) { c = ((b & 31u) << 6) | byte(1); n = 2; }
+  if (b >= 0xF0) {
+    c = ((b & 7u) << 18) | (byte(1) << 12) | (byte(2) << 6) | byte(3);
+    n = 4;
+  } else if (b >= 0xE0) {
+    c = ((b & 15u) << 12) | (byte(1) << 6) | byte(2);
+    n = 3;
+  } else if (b >= 0xC0) {
+    c = ((b & 31u) << 6) | byte(1);
+    n = 2;
+  }
   at = std::min(at + n, text.size());
   return c;
 }
@@ -136,7 +164,11 @@ std::string collapse_spaces(std::string_view text) {
     if (spaces.find(text[at]) != std::string_view::npos) n = 1;
     else if (text.substr(at).starts_with("\xC2\xA0")) n = 2;
     else if (text.substr(at).starts_with("\xE3\x80\x80")) n = 3;
-    if (n) { space = true; at += n; continue; }
+    if (n) {
+      space = true;
+      at += n;
+      continue;
+    }
     if (space && !out.empty()) out += ' ';
     space = false;
     out += text[at++];

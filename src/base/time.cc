@@ -44,8 +44,7 @@ std::optional<Time> parse_rfc3339(std::string_view text) {
   std::size_t at = 0;
   int y = 0, mo = 0, d = 0, h = 0, mi = 0, s = 0;
   if (!number(text, at, 4, y) || !skip(text, at, "-") || !number(text, at, 2, mo) || !skip(text, at, "-") || !number(text, at, 2, d) ||
-      !skip(text, at, "Tt ") || !number(text, at, 2, h) || !skip(text, at, ":") || !number(text, at, 2, mi) || !skip(text, at, ":") ||
-      !number(text, at, 2, s))
+      !skip(text, at, "Tt ") || !number(text, at, 2, h) || !skip(text, at, ":") || !number(text, at, 2, mi) || !skip(text, at, ":") || !number(text, at, 2, s))
     return std::nullopt;
   std::int64_t fraction = 0;
   if (skip(text, at, ".")) {

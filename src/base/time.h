@@ -23,7 +23,7 @@ std::optional<Time> parse_rfc3339(std::string_view text);
 class Clock {
  public:
   virtual ~Clock() = default;
-  virtual Time now() const = 0;                                    // wall clock: may jump
+  virtual Time now() const = 0;                                      // wall clock: may jump
   virtual std::chrono::steady_clock::time_point steady() const = 0;  // for waits and intervals: never jumps
 };
 
@@ -37,10 +37,23 @@ class SystemClock final : public Clock {
 class ManualClock final : public Clock {
  public:
   explicit ManualClock(Time start) : now_(start) {}
-  Time now() const override { const std::scoped_lock lock(mutex_); return now_; }
-  std::chrono::steady_clock::time_point steady() const override { const std::scoped_lock lock(mutex_); return steady_; }
-  void advance(Duration by) { const std::scoped_lock lock(mutex_); now_ += by; steady_ += by; }  // time passes
-  void jump(Duration by) { const std::scoped_lock lock(mutex_); now_ += by; }                     // somebody set the wall clock
+  Time now() const override {
+    const std::scoped_lock lock(mutex_);
+    return now_;
+  }
+  std::chrono::steady_clock::time_point steady() const override {
+    const std::scoped_lock lock(mutex_);
+    return steady_;
+  }
+  void advance(Duration by) {
+    const std::scoped_lock lock(mutex_);
+    now_ += by;
+    steady_ += by;
+  }  // time passes
+  void jump(Duration by) {
+    const std::scoped_lock lock(mutex_);
+    now_ += by;
+  }  // somebody set the wall clock
 
  private:
   mutable std::mutex mutex_;

@@ -11,7 +11,9 @@ namespace weir {
 namespace {
 
 const lxb_char_t* bytes(std::string_view text) { return reinterpret_cast<const lxb_char_t*>(text.empty() ? "" : text.data()); }  // never null
-std::string_view view(const lexbor_str_t& s) { return s.data == nullptr ? std::string_view() : std::string_view(reinterpret_cast<const char*>(s.data), s.length); }
+std::string_view view(const lexbor_str_t& s) {
+  return s.data == nullptr ? std::string_view() : std::string_view(reinterpret_cast<const char*>(s.data), s.length);
+}
 
 lxb_status_t append(const lxb_char_t* data, std::size_t n, void* out) {
   static_cast<std::string*>(out)->append(reinterpret_cast<const char*>(data), n);
@@ -120,17 +122,21 @@ std::string_view scheme_of(std::string_view url) { return url.substr(0, url.find
 
 // Names of parameters whose value opens something. Compared in lower case, without "-" and "_".
 bool is_secret_name(std::string_view name) {
-  static constexpr std::string_view whole[] = {"auth", "authorization", "credential", "credentials", "hash", "hmac", "jwt", "key", "pass", "passwd", "passphrase", "password",
-                                               "pwd", "secret", "session", "sessionid", "sid", "sig", "signature", "token", "private", "code", "otp"};
-  static constexpr std::string_view ending[] = {"apikey", "authkey", "accesskey", "secretkey", "privatekey", "feedkey", "rsskey", "userkey", "token", "secret", "password", "signature", "credential", "keyid"};
+  static constexpr std::string_view whole[] = {"auth", "authorization", "credential", "credentials", "hash",    "hmac",   "jwt",     "key",
+                                               "pass", "passwd",        "passphrase", "password",    "pwd",     "secret", "session", "sessionid",
+                                               "sid",  "sig",           "signature",  "token",       "private", "code",   "otp"};
+  static constexpr std::string_view ending[] = {"apikey",  "authkey", "accesskey", "secretkey", "privatekey", "feedkey",    "rsskey",
+                                                "userkey", "token",   "secret",    "password",  "signature",  "credential", "keyid"};
   std::string plain_name;
   for (const char c : name.substr(0, 64))
     if (c != '-' && c != '_' && c != '[' && c != ']') plain_name += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  return std::ranges::find(whole, plain_name) != std::end(whole) || std::ranges::any_of(ending, [&](std::string_view end) { return plain_name.ends_with(end); });
+  return std::ranges::find(whole, plain_name) != std::end(whole) ||
+         std::ranges::any_of(ending, [&](std::string_view end) { return plain_name.ends_with(end); });
 }
 
 bool is_tracking_name(std::string_view name) {
-  static constexpr std::string_view whole[] = {"fbclid", "gclid", "dclid", "gbraid", "wbraid", "msclkid", "yclid", "twclid", "igshid", "mc_cid", "mc_eid", "_hsenc", "_hsmi", "mkt_tok", "oly_anon_id", "oly_enc_id", "vero_id"};
+  static constexpr std::string_view whole[] = {"fbclid", "gclid",  "dclid",  "gbraid", "wbraid",  "msclkid",     "yclid",      "twclid", "igshid",
+                                               "mc_cid", "mc_eid", "_hsenc", "_hsmi",  "mkt_tok", "oly_anon_id", "oly_enc_id", "vero_id"};
   return name.starts_with("utm_") || std::ranges::find(whole, name) != std::end(whole);
 }
 
@@ -157,7 +163,10 @@ void append_redacted(std::string& out, std::string_view parameters) {
     if (equals != std::string_view::npos && is_secret_name(decoded_name(one.substr(0, equals)))) out.append(one.substr(0, equals + 1)).append("REDACTED");
     else out += one;
     more = end != std::string_view::npos;
-    if (more) { out += parameters[end]; parameters.remove_prefix(end + 1); }
+    if (more) {
+      out += parameters[end];
+      parameters.remove_prefix(end + 1);
+    }
   }
 }
 
@@ -166,7 +175,8 @@ void append_redacted(std::string& out, std::string_view parameters) {
 Result<Url> parse_url(std::string_view text, std::string_view base) {
   if (text.size() > max_url) return fail(Code::too_large, "a URL is longer than 65536 bytes", {}, "give a shorter address");
   const lxb_url_t* from = parser().parse(text, base);
-  if (from == nullptr) return fail(Code::malformed, "this is not a URL", without_credentials(text.substr(0, 200)), "give an address like https://example.org/feed.xml");
+  if (from == nullptr)
+    return fail(Code::malformed, "this is not a URL", without_credentials(text.substr(0, 200)), "give an address like https://example.org/feed.xml");
   Url out;
   out.scheme = view(from->scheme.name);
   out.username = view(from->username);

@@ -20,7 +20,7 @@ struct Url {
   std::string scheme, username, password, host;
   std::optional<std::uint16_t> port;  // absent when it is the scheme's own
   std::string path, query, fragment;
-  bool authority = false;             // "//" is written: not for "mailto:a@b"
+  bool authority = false;  // "//" is written: not for "mailto:a@b"
 
   bool operator==(const Url&) const = default;
 };

@@ -43,7 +43,9 @@ void tell(const json::object& row, bool as_json) {
   if (as_json) return print_json(row);
   std::string line;
   for (const auto& member : row) {
-    const std::string value = member.value().is_double() ? fmt::format("{:.1f}", member.value().get_double()) : member.value().is_string() ? std::string(member.value().get_string()) : json::serialize(member.value());
+    const std::string value = member.value().is_double()   ? fmt::format("{:.1f}", member.value().get_double())
+                              : member.value().is_string() ? std::string(member.value().get_string())
+                                                           : json::serialize(member.value());
     line += fmt::format("{}{} {}", line.empty() ? "" : "  ", std::string_view(member.key()), value);
   }
   print_line(line);
@@ -86,7 +88,14 @@ int bench_parse(const BenchArguments& arguments, bool as_json) {
       }
       seconds.push_back(cpu_seconds() - began);
     }
-    tell({{"bench", sanitise ? "parse+sanitise" : "parse"}, {"MB/s", static_cast<double>(bytes) / 1e6 / median(seconds)}, {"files", documents.size()}, {"understood", understood}, {"items", items}, {"MB", static_cast<double>(bytes) / 1e6}, {"cpu", cpu_name()}}, as_json);
+    tell({{"bench", sanitise ? "parse+sanitise" : "parse"},
+          {"MB/s", static_cast<double>(bytes) / 1e6 / median(seconds)},
+          {"files", documents.size()},
+          {"understood", understood},
+          {"items", items},
+          {"MB", static_cast<double>(bytes) / 1e6},
+          {"cpu", cpu_name()}},
+         as_json);
   }
   return done;
 }
@@ -106,7 +115,8 @@ int bench_encode(const BenchArguments& arguments, bool as_json) {
     std::size_t tokens = 0;
     for (std::size_t i = 0; i < std::max<std::size_t>(8, 8192 / length); ++i) {
       std::string text;
-      for (std::size_t w = 0; encoder->tokenize(text).size() < length; ++w) text += std::string(text.empty() ? "" : " ") + std::string(words[(i * 7 + w * 3) % std::size(words)]);
+      for (std::size_t w = 0; encoder->tokenize(text).size() < length; ++w)
+        text += std::string(text.empty() ? "" : " ") + std::string(words[(i * 7 + w * 3) % std::size(words)]);
       tokens += encoder->tokenize(text).size();
       texts.push_back(std::move(text));
     }
@@ -118,23 +128,43 @@ int bench_encode(const BenchArguments& arguments, bool as_json) {
       seconds.push_back(wall_seconds() - began);
       if (vectors.rows != views.size()) return failed;
     }
-    tell({{"bench", "encode"}, {"tokens/s", static_cast<double>(tokens) / median(seconds)}, {"length", length}, {"model", encoder->name()}, {"precision", to_string(encoder->precision())}, {"threads", thread_count()}, {"cpu", cpu_name()}}, as_json);
+    tell({{"bench", "encode"},
+          {"tokens/s", static_cast<double>(tokens) / median(seconds)},
+          {"length", length},
+          {"model", encoder->name()},
+          {"precision", to_string(encoder->precision())},
+          {"threads", thread_count()},
+          {"cpu", cpu_name()}},
+         as_json);
   }
   return done;
 }
 
 // Each CPU row that runs here (but scalar, the judge), each format: a product of the encoder's shapes, one thread, beside the peak of the row's own instructions.
 int bench_kernels(const BenchArguments& arguments, bool as_json) {
-  struct Shape { std::size_t rows, inputs, outputs; };
+  struct Shape {
+    std::size_t rows, inputs, outputs;
+  };
   static constexpr Shape shapes[] = {{64, 384, 384}, {256, 384, 384}, {64, 384, 1536}, {64, 1536, 384}};
   for (const math::Row row : {math::Row::avx2, math::Row::avx2_vnni, math::Row::avx512, math::Row::amx, math::Row::neon}) {
     const math::Kernels* kernels = math::kernels(row);
     if (kernels == nullptr) continue;
-    for (const auto& [format, name, native] : {std::tuple(math::Format::f32, "f32", true), std::tuple(math::Format::bf16, "bf16", kernels->fast_bf16), std::tuple(math::Format::int8, "int8", true)})
+    for (const auto& [format, name, native] :
+         {std::tuple(math::Format::f32, "f32", true), std::tuple(math::Format::bf16, "bf16", kernels->fast_bf16), std::tuple(math::Format::int8, "int8", true)})
       for (const Shape& s : shapes) {
         const math::Probe p = math::probe(*kernels, format, s.rows, s.inputs, s.outputs, 20 * arguments.repeats);
-        tell({{"bench", "kernels"}, {"row", math::to_string(row)}, {"format", name}, {"native", native}, {"rows", s.rows}, {"inputs", s.inputs}, {"outputs", s.outputs},
-              {"GOPS", p.product * 1e-9}, {"peak", p.peak * 1e-9}, {"percent", 100 * p.share()}, {"cpu", cpu_name()}}, as_json);
+        tell({{"bench", "kernels"},
+              {"row", math::to_string(row)},
+              {"format", name},
+              {"native", native},
+              {"rows", s.rows},
+              {"inputs", s.inputs},
+              {"outputs", s.outputs},
+              {"GOPS", p.product * 1e-9},
+              {"peak", p.peak * 1e-9},
+              {"percent", 100 * p.share()},
+              {"cpu", cpu_name()}},
+             as_json);
       }
   }
   return done;
@@ -169,7 +199,8 @@ void add_bench_commands(CLI::App& app, BenchArguments& arguments) {
   sub->add_option("--seconds", arguments.seconds, "Leave out what takes longer than this for one run")->check(CLI::Range(0.001, 3600.0))->capture_default_str();
   sub->add_flag("!--no-backward", arguments.backward, "Forward alone");
   sub->callback([&] { arguments.what = "attention"; });
-  sub = app.add_subcommand("kernels", "Matrix products of every CPU row that runs here and every precision, beside the peak of its instructions: GOPS, one thread");
+  sub = app.add_subcommand("kernels",
+                           "Matrix products of every CPU row that runs here and every precision, beside the peak of its instructions: GOPS, one thread");
   sub->add_option("--repeats", arguments.repeats, "Bursts, by twenties; the best is told")->check(CLI::Range(1, 100))->capture_default_str();
   sub->callback([&] { arguments.what = "kernels"; });
 }

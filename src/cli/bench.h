@@ -4,7 +4,9 @@
 #include <string>
 #include <vector>
 
-namespace CLI { class App; }
+namespace CLI {
+class App;
+}
 
 namespace weir::cli {
 
@@ -13,10 +15,10 @@ struct BenchArguments {
   std::vector<std::string> files;
   int repeats = 5;
   // attention
-  std::vector<std::string> forms;                        // empty: all
+  std::vector<std::string> forms;  // empty: all
   std::vector<std::size_t> lengths{16, 64, 256, 1024, 4096}, heads{1, 4, 12};
   std::size_t head_columns = 32, width = 0, threads = 1;  // width: columns of all heads together; 0: heads · head_columns
-  double seconds = 0.25;                                 // a run that would take longer is left out
+  double seconds = 0.25;                                  // a run that would take longer is left out
   bool backward = true;
 };
 

@@ -36,14 +36,19 @@ std::vector<Case> cases(std::size_t heads, std::size_t d) {
   for (const FormRow& row : forms()) {
     if (heads > 1 && !row.heads) continue;
     const std::string name(row.name);
-    add(name, row.form, [](Settings& s, Mask&) { if (s.form == Form::time_decayed) s.tau = 3600; });
+    add(name, row.form, [](Settings& s, Mask&) {
+      if (s.form == Form::time_decayed) s.tau = 3600;
+    });
     if (row.form == Form::dot_product || row.form == Form::multi_head) {
       if (heads > 1) add(name + " mqa", row.form, [](Settings& s, Mask&) { s.kv_heads = 1; });
       if (heads % 4 == 0) add(name + " gqa", row.form, [](Settings& s, Mask&) { s.kv_heads = s.heads / 4; });
     }
     if (row.form == Form::dot_product) {
       add(name + " causal", row.form, [](Settings&, Mask& m) { m.causal = true; });
-      add(name + " window 64", row.form, [](Settings&, Mask& m) { m.window = 64; m.causal = true; });
+      add(name + " window 64", row.form, [](Settings&, Mask& m) {
+        m.window = 64;
+        m.causal = true;
+      });
       add(name + " block 64", row.form, [](Settings&, Mask& m) { m.block = 64; });
       add(name + " alibi", row.form, [](Settings& s, Mask&) { s.position = Position::alibi; });
       if (d % 2 == 0) add(name + " rope", row.form, [](Settings& s, Mask&) { s.position = Position::rope; });
@@ -51,8 +56,16 @@ std::vector<Case> cases(std::size_t heads, std::size_t d) {
         add(name + " " + std::string(to_string(n)), row.form, [n](Settings& s, Mask&) { s.normaliser = n; });
     }
     if (row.form == Form::linear || row.form == Form::performer) add(name + " causal", row.form, [](Settings&, Mask& m) { m.causal = true; });
-    if (row.form == Form::linear) add(name + " decay", row.form, [](Settings& s, Mask& m) { s.decay = 0.99; m.causal = true; });
-    if (row.form == Form::time_decayed) add(name + " 20 keys", row.form, [](Settings& s, Mask&) { s.tau = 3600; s.effective_keys = 20; });
+    if (row.form == Form::linear)
+      add(name + " decay", row.form, [](Settings& s, Mask& m) {
+        s.decay = 0.99;
+        m.causal = true;
+      });
+    if (row.form == Form::time_decayed)
+      add(name + " 20 keys", row.form, [](Settings& s, Mask&) {
+        s.tau = 3600;
+        s.effective_keys = 20;
+      });
   }
   return out;
 }
@@ -103,7 +116,9 @@ Result<double> time_of(double seconds, const std::function<Status()>& f) {
 }
 
 template <class T>
-std::size_t bytes(const Array<T>& a) { return a.values.size() * sizeof(T); }
+std::size_t bytes(const Array<T>& a) {
+  return a.values.size() * sizeof(T);
+}
 
 struct Row {
   double forward = 0, backward = 0, push = 0;  // seconds
@@ -113,7 +128,8 @@ struct Row {
 Result<Row> measure(const Case& c, std::size_t length, std::size_t d, bool streams, const BenchArguments& arguments, const Executor& executor) {
   Settings s = c.settings;
   s.effective_keys = std::min(s.effective_keys, static_cast<double>(length));
-  const std::size_t groups = s.kv_heads != 0 && s.form != Form::multi_head ? s.kv_heads : s.heads, wide = s.heads * d, narrow = s.form == Form::additive || s.form == Form::candidate_pooling ? wide : groups * d;
+  const std::size_t groups = s.kv_heads != 0 && s.form != Form::multi_head ? s.kv_heads : s.heads, wide = s.heads * d,
+                    narrow = s.form == Form::additive || s.form == Form::candidate_pooling ? wide : groups * d;
   const bool asks = std::ranges::find(forms(), s.form, &FormRow::form)->has_query;
   const Array<float> q = asks ? noise(length, wide, 1) : Array<float>{}, k = noise(length, narrow, 2), v = noise(length, narrow, 3);
   const std::vector<float> age(s.form == Form::time_decayed ? length : 0, 60.0f);
@@ -145,7 +161,8 @@ Result<Row> measure(const Case& c, std::size_t length, std::size_t d, bool strea
       const auto out = attention::backward<float>(s, parameters, input, output, d_out, executor);
       if (!out) failed = std::unexpected(out.error());
       std::size_t sum = out ? bytes(out->q) + bytes(out->k) + bytes(out->v) : 0;
-      if (out) for (const auto& parameter : out->parameters) sum += bytes(parameter.value);
+      if (out)
+        for (const auto& parameter : out->parameters) sum += bytes(parameter.value);
       return sum;
     });
     TRY(failed);
@@ -153,7 +170,8 @@ Result<Row> measure(const Case& c, std::size_t length, std::size_t d, bool strea
   }
   if (streams) {
     const bool fixed = s.form == Form::additive || s.form == Form::candidate_pooling || s.form == Form::time_decayed;  // these stream for one query
-    auto stream = start_stream<float>(s, parameters, k.columns, v.columns, fixed ? View<const float>(q.values.data(), 1, q.columns) : View<const float>{}, c.mask.window);
+    auto stream =
+        start_stream<float>(s, parameters, k.columns, v.columns, fixed ? View<const float>(q.values.data(), 1, q.columns) : View<const float>{}, c.mask.window);
     if (!stream) return row;  // this variant has none (dot_product without a window)
     row.push = TRY(time_of(arguments.seconds, [&]() -> Status {
       for (std::size_t i = 0; i < length; ++i) TRY(push<float>(*stream, k.row(i), v.row(i), s.form == Form::time_decayed ? 1.0f : 0.0f));
@@ -164,7 +182,9 @@ Result<Row> measure(const Case& c, std::size_t length, std::size_t d, bool strea
   return row;
 }
 
-std::string bytes_text(std::size_t n) { return n < 10000 ? fmt::format("{} B", n) : n < 10'000'000 ? fmt::format("{} kB", n / 1000) : fmt::format("{} MB", n / 1'000'000); }
+std::string bytes_text(std::size_t n) {
+  return n < 10000 ? fmt::format("{} B", n) : n < 10'000'000 ? fmt::format("{} kB", n / 1000) : fmt::format("{} MB", n / 1'000'000);
+}
 
 std::string scratch_text(std::size_t n) { return n < 4096 ? "< 4 kB" : bytes_text(n); }
 
@@ -179,34 +199,50 @@ int bench_attention(const BenchArguments& arguments, bool as_json) {
   for (const std::size_t heads : arguments.heads) all += cases(heads, arguments.head_columns).size() * arguments.lengths.size();
   for (const std::size_t heads : arguments.heads) {
     const std::size_t d = arguments.width != 0 ? arguments.width / heads : arguments.head_columns;
-    if (d == 0 || (arguments.width != 0 && arguments.width % heads != 0)) return print_error({Code::invalid, fmt::format("{} columns do not part into {} heads", arguments.width, heads), "--width", "a multiple of every number of heads"}, as_json);
+    if (d == 0 || (arguments.width != 0 && arguments.width % heads != 0))
+      return print_error(
+          {Code::invalid, fmt::format("{} columns do not part into {} heads", arguments.width, heads), "--width", "a multiple of every number of heads"},
+          as_json);
     for (const Case& c : cases(heads, d)) {
       double longest = 0;  // seconds of the last run; a length whose run would take too long by it is left out
       for (const std::size_t length : arguments.lengths) {
         if (!as_json) bar.show(++measured, all);
         const FormRow& form = *std::ranges::find(forms(), c.settings.form, &FormRow::form);
-        if (!arguments.forms.empty() && std::ranges::none_of(arguments.forms, [&](const std::string& word) { return c.name == word || form.name == word; })) continue;
+        if (!arguments.forms.empty() && std::ranges::none_of(arguments.forms, [&](const std::string& word) { return c.name == word || form.name == word; }))
+          continue;
         if (longest > arguments.seconds) continue;
         const auto row = measure(c, length, d, form.streams, arguments, executor);
         if (!row) return print_error(row.error(), as_json);
         longest = std::max(row->forward, row->backward) * (form.linear_cost || c.mask.window != 0 || c.mask.block != 0 ? 4 : 16);
         const double tokens = static_cast<double>(length) * 1e-9;
         if (as_json) {
-          json::object o{{"bench", "attention"}, {"form", c.name}, {"tokens", length}, {"heads", heads}, {"head_columns", d}, {"threads", arguments.threads}, {"forward_ns", row->forward / tokens}, {"scratch_bytes", row->forward_bytes}};
+          json::object o{{"bench", "attention"},
+                         {"form", c.name},
+                         {"tokens", length},
+                         {"heads", heads},
+                         {"head_columns", d},
+                         {"threads", arguments.threads},
+                         {"forward_ns", row->forward / tokens},
+                         {"scratch_bytes", row->forward_bytes}};
           if (arguments.backward) o.insert({{"backward_ns", row->backward / tokens}, {"backward_scratch_bytes", row->backward_bytes}});
           if (row->push > 0) o.insert({{"push_ns", row->push / tokens}, {"state_bytes", row->state_bytes}});
           o["cpu"] = cpu_name();
           print_json(o);
         } else {
-          rows.push_back({c.name, std::to_string(length), std::to_string(heads), fmt::format("{:.0f}", row->forward / tokens), arguments.backward ? fmt::format("{:.0f}", row->backward / tokens) : "", scratch_text(row->forward_bytes), arguments.backward ? scratch_text(row->backward_bytes) : "",
-                          row->push > 0 ? fmt::format("{:.0f}", row->push / tokens) : "", row->push > 0 ? bytes_text(row->state_bytes) : ""});
+          rows.push_back({c.name, std::to_string(length), std::to_string(heads), fmt::format("{:.0f}", row->forward / tokens),
+                          arguments.backward ? fmt::format("{:.0f}", row->backward / tokens) : "", scratch_text(row->forward_bytes),
+                          arguments.backward ? scratch_text(row->backward_bytes) : "", row->push > 0 ? fmt::format("{:.0f}", row->push / tokens) : "",
+                          row->push > 0 ? bytes_text(row->state_bytes) : ""});
         }
       }
     }
   }
   if (as_json) return done;
-  if (!arguments.forms.empty() && rows.empty()) return print_error({Code::invalid, "no such form", "--forms", "dot_product, \"dot_product causal\", …: as the table of all names them"}, as_json);
-  print_line(fmt::format("{} columns a head, {} thread{}, f32, {}; a token is a row of keys", arguments.width != 0 ? fmt::format("{}/heads", arguments.width) : std::to_string(arguments.head_columns), arguments.threads, arguments.threads == 1 ? "" : "s", cpu_name()));
+  if (!arguments.forms.empty() && rows.empty())
+    return print_error({Code::invalid, "no such form", "--forms", "dot_product, \"dot_product causal\", …: as the table of all names them"}, as_json);
+  print_line(fmt::format("{} columns a head, {} thread{}, f32, {}; a token is a row of keys",
+                         arguments.width != 0 ? fmt::format("{}/heads", arguments.width) : std::to_string(arguments.head_columns), arguments.threads,
+                         arguments.threads == 1 ? "" : "s", cpu_name()));
   print_table({"form", "tokens", "heads", "forward ns/token", "backward", "scratch", "backward", "push ns", "state"}, rows);
   return done;
 }

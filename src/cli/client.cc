@@ -12,15 +12,19 @@ namespace {
 Code code_of(int status, std::string_view name) {
   for (int i = 0; i <= static_cast<int>(Code::internal); ++i)
     if (to_string(static_cast<Code>(i)) == name) return static_cast<Code>(i);
-  return status == 404 ? Code::not_found : status == 401 ? Code::unauthorised : status == 403 ? Code::forbidden : status == 400 || status == 422 ? Code::invalid : Code::unavailable;
+  return status == 404                    ? Code::not_found
+         : status == 401                  ? Code::unauthorised
+         : status == 403                  ? Code::forbidden
+         : status == 400 || status == 422 ? Code::invalid
+                                          : Code::unavailable;
 }
 
 Result<std::string> judged(int status, std::string body) {
   if (status >= 200 && status <= 299) return body;
   if (const auto parsed = parse_json(body); parsed && parsed->is_object())
     if (const json::object* error = find_object(parsed->get_object(), "error"))
-      return fail(code_of(status, find_string(*error, "code").value_or("")), std::string(find_string(*error, "message").value_or("failed")), std::string(find_string(*error, "where").value_or("")),
-                  std::string(find_string(*error, "remedy").value_or("")));
+      return fail(code_of(status, find_string(*error, "code").value_or("")), std::string(find_string(*error, "message").value_or("failed")),
+                  std::string(find_string(*error, "where").value_or("")), std::string(find_string(*error, "remedy").value_or("")));
   return fail(code_of(status, ""), fmt::format("the server answered {}", status));
 }
 
@@ -52,14 +56,16 @@ Result<Client> Client::open(const Options& options, bool create) {
     if (!parts->curl) return fail(Code::internal, "libcurl does not start");
     return Client(std::move(parts));
   }
-  parts->engine = TRY(Engine::open({.data = options.data, .model = options.model, .model_name = options.model_name, .allow_net = options.allow_net, .poll = false, .create = create}));
+  parts->engine = TRY(Engine::open(
+      {.data = options.data, .model = options.model, .model_name = options.model_name, .allow_net = options.allow_net, .poll = false, .create = create}));
   parts->accounts = std::make_unique<Accounts>(parts->engine->store(), parts->engine->clock());
   return Client(std::move(parts));
 }
 
 Result<std::string> Client::call(std::string_view method, std::string_view target, std::string_view body, std::string_view type) {
   if (parts_->engine) {
-    http::Request request{.method = http::method_named(method), .target = std::string(target), .headers = {}, .body = std::string(body), .peer = {}, .local = true};
+    http::Request request{
+        .method = http::method_named(method), .target = std::string(target), .headers = {}, .body = std::string(body), .peer = {}, .local = true};
     if (!body.empty()) request.headers = {{"content-type", std::string(type)}, {"content-length", std::to_string(body.size())}};
     const http::Response response = http::handle(*parts_->engine, *parts_->accounts, std::move(request));
     return judged(response.status, std::string(response.bytes()));
@@ -83,7 +89,8 @@ Result<std::string> Client::call(std::string_view method, std::string_view targe
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
   }
   const CURLcode code = curl_easy_perform(curl);
-  if (code != CURLE_OK) return fail(Code::unavailable, fmt::format("the server does not answer: {}", curl_easy_strerror(code)), parts_->socket, "is it stopping? try again");
+  if (code != CURLE_OK)
+    return fail(Code::unavailable, fmt::format("the server does not answer: {}", curl_easy_strerror(code)), parts_->socket, "is it stopping? try again");
   long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   return judged(static_cast<int>(status), std::move(answer));

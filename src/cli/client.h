@@ -30,9 +30,9 @@ class Client {
   Result<std::string> call(std::string_view method, std::string_view target, std::string_view body = {}, std::string_view type = "application/json");
   Result<json::value> ask(std::string_view method, std::string_view target, const json::value& body = nullptr);
 
-  bool remote() const;                   // a server answers
-  std::string address() const;           // where it listens, as its lock says
-  Engine* engine();                      // null when remote
+  bool remote() const;          // a server answers
+  std::string address() const;  // where it listens, as its lock says
+  Engine* engine();             // null when remote
   Accounts* accounts();
 
  private:
@@ -41,6 +41,6 @@ class Client {
   std::unique_ptr<Parts> parts_;
 };
 
-std::string percent_encoded(std::string_view text);   // for a query value
+std::string percent_encoded(std::string_view text);  // for a query value
 
 }  // namespace weir::cli

@@ -23,9 +23,16 @@ struct SourceArguments {
   std::optional<std::string> title, folder, url;
   std::optional<int> keep_days;
 };
-struct UserArguments { std::string action, name, file; };
-struct TokenArguments { std::string action = "new", user, scope = "write", name; std::int64_t id = 0; };
-struct ModelArguments { std::string action, name, from; };
+struct UserArguments {
+  std::string action, name, file;
+};
+struct TokenArguments {
+  std::string action = "new", user, scope = "write", name;
+  std::int64_t id = 0;
+};
+struct ModelArguments {
+  std::string action, name, from;
+};
 
 int add(const Options& options, const std::vector<std::string>& names, const std::string& folder);
 int import(const Options& options, const std::vector<std::string>& names, bool starter);

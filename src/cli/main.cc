@@ -105,7 +105,9 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape): naming 
   std::string search_order = "newest", search_state = "all";
   sub = command("search", "Find items: words, \"phrases\", Chinese");
   sub->add_option("text", words, "What to look for")->required();
-  sub->add_option("--order", search_order, "newest, oldest, or relevance: the best first")->check(CLI::IsMember({"newest", "oldest", "relevance"}))->capture_default_str();
+  sub->add_option("--order", search_order, "newest, oldest, or relevance: the best first")
+      ->check(CLI::IsMember({"newest", "oldest", "relevance"}))
+      ->capture_default_str();
   sub->add_option("--state", search_state, "unread, read, starred or all")->check(CLI::IsMember({"unread", "read", "starred", "all"}))->capture_default_str();
   list_options(sub);
   runs(sub, [&] {
@@ -157,8 +159,10 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape): naming 
   sub = command("user", "Who reads here");
   sub->require_subcommand(1);
   runs(sub, [&] { return user(options, people); });
-  for (const auto& [name, what, wants_name, wants_file] : {std::tuple{"list", "All users", false, false}, std::tuple{"add", "A new user", true, true}, std::tuple{"link", "A new one-time sign-in link", false, false},
-                                                           std::tuple{"passwd", "Set a password", false, true}, std::tuple{"remove", "Remove a user with everything that is theirs", true, false}}) {
+  for (const auto& [name, what, wants_name, wants_file] :
+       {std::tuple{"list", "All users", false, false}, std::tuple{"add", "A new user", true, true},
+        std::tuple{"link", "A new one-time sign-in link", false, false}, std::tuple{"passwd", "Set a password", false, true},
+        std::tuple{"remove", "Remove a user with everything that is theirs", true, false}}) {
     inner = sub->add_subcommand(name, what);
     if (std::string_view(name) != "list") {
       CLI::Option* option = inner->add_option("name", people.name, "The user's name; the first user when absent");

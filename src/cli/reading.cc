@@ -34,7 +34,8 @@ Result<std::vector<std::pair<std::int64_t, std::string>>> source_titles(Client& 
 }
 
 Status show_list(Client& client, const Options& options, const ListArguments& arguments) {
-  std::string target = fmt::format("/api/items?order={}&state={}&limit={}&bodies={}", arguments.order, arguments.state, arguments.limit, options.json ? "true" : "false");
+  std::string target =
+      fmt::format("/api/items?order={}&state={}&limit={}&bodies={}", arguments.order, arguments.state, arguments.limit, options.json ? "true" : "false");
   if (arguments.source) target += fmt::format("&source={}", arguments.source);
   if (!arguments.folder.empty()) target += "&folder=" + percent_encoded(arguments.folder);
   if (!arguments.text.empty()) target += "&q=" + percent_encoded(arguments.text);
@@ -79,7 +80,8 @@ int read(const Options& options, std::int64_t id, bool keep_unread) {
   const auto answer = client->ask("GET", fmt::format("/api/items/{}", id));
   if (!answer) return print_error(answer.error(), options.json);
   if (!keep_unread)
-    if (const auto marked = client->ask("PATCH", fmt::format("/api/items/{}", id), json::object{{"read", true}}); !marked) return print_error(marked.error(), options.json);
+    if (const auto marked = client->ask("PATCH", fmt::format("/api/items/{}", id), json::object{{"read", true}}); !marked)
+      return print_error(marked.error(), options.json);
   if (options.json) {
     print_json(*answer);
     return done;
@@ -93,7 +95,9 @@ int read(const Options& options, std::int64_t id, bool keep_unread) {
   if (!line.empty()) print_line(dim(plain(line)));
   if (!item->url.empty()) print_line(dim(plain(item->url)));
   print_line("");
-  const std::string text = !item->content_text.empty() ? item->content_text : !item->content_html.empty() ? text_of_clean_html(item->content_html) : item->summary;
+  const std::string text = !item->content_text.empty()   ? item->content_text
+                           : !item->content_html.empty() ? text_of_clean_html(item->content_html)
+                                                         : item->summary;
   print_line(plain(text));
   for (const Attachment& attachment : item->attachments) print_line(dim(plain(attachment.url)));
   return done;
@@ -110,7 +114,8 @@ int why(const Options& options, std::int64_t id) {
   }
   const json::object& score = answer->get_object();
   if (!find_bool(score, "enough").value_or(false))
-    print_line(fmt::format("Weir does not know enough yet: {} of 10 signals. Until then new items come first, and sources you open.", find_int(score, "signals").value_or(0)));
+    print_line(fmt::format("Weir does not know enough yet: {} of 10 signals. Until then new items come first, and sources you open.",
+                           find_int(score, "signals").value_or(0)));
   if (const json::array* parts = find_array(score, "why"))
     for (const json::value& one : *parts) {
       const json::object& part = one.get_object();

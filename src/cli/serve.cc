@@ -75,7 +75,8 @@ int serve(const Options& options, const ServeArguments& arguments) {
   ::mallopt(M_TRIM_THRESHOLD, 131072);  // NOLINT(concurrency-mt-unsafe)
   set_log_json(arguments.log_json);
 
-  auto engine = Engine::open({.data = options.data, .model = options.model, .model_name = options.model_name, .allow_net = options.allow_net, .program = "/proc/self/exe"});
+  auto engine = Engine::open(
+      {.data = options.data, .model = options.model, .model_name = options.model_name, .allow_net = options.allow_net, .program = "/proc/self/exe"});
   if (!engine) {
     if (engine.error().code == Code::unavailable && arguments.started_by_script) return join(options, arguments);
     return print_error(engine.error(), options.json);
@@ -94,7 +95,8 @@ int serve(const Options& options, const ServeArguments& arguments) {
     return print_error(server.error(), options.json);
   }
   const std::string address = (*server)->address();
-  if (const Status said = (*engine)->store().lock().say(fmt::format("pid {} http://{}", ::getpid(), address)); !said) log_warn("serve", "the lock file keeps no address: {}", said.error().text());
+  if (const Status said = (*engine)->store().lock().say(fmt::format("pid {} http://{}", ::getpid(), address)); !said)
+    log_warn("serve", "the lock file keeps no address: {}", said.error().text());
   print_line("listening on http://" + address);
   if (*made || arguments.started_by_script)
     if (const Status offered = print_link(accounts, address); !offered) print_error(offered.error(), options.json);

@@ -15,7 +15,9 @@ namespace {
 
 std::string text_of(const json::object& object, std::string_view key) { return std::string(find_string(object, key).value_or("")); }
 
-bool looks_like_opml(std::string_view bytes) { return bytes.substr(0, 4096).find("<opml") != std::string_view::npos || bytes.substr(0, 4096).find("<OPML") != std::string_view::npos; }
+bool looks_like_opml(std::string_view bytes) {
+  return bytes.substr(0, 4096).find("<opml") != std::string_view::npos || bytes.substr(0, 4096).find("<OPML") != std::string_view::npos;
+}
 
 // What the server said of one name, for programs and for people.
 struct Added {
@@ -25,8 +27,8 @@ struct Added {
 
 Result<Added> import_bytes(Client& client, std::string_view bytes, const std::string& name) {
   const bool opml = looks_like_opml(bytes);
-  const json::value answer =
-      TRY(parse_json(TRY(client.call("POST", opml ? "/api/import" : "/api/import?kind=feed&name=" + percent_encoded(name), bytes, opml ? "text/x-opml" : "application/octet-stream"))));
+  const json::value answer = TRY(parse_json(TRY(client.call("POST", opml ? "/api/import" : "/api/import?kind=feed&name=" + percent_encoded(name), bytes,
+                                                            opml ? "text/x-opml" : "application/octet-stream"))));
   const json::object& report = answer.get_object();
   if (opml) {
     std::string line = fmt::format("{} sources added, {} known", find_int(report, "added").value_or(0), find_int(report, "known").value_or(0));
@@ -38,12 +40,14 @@ Result<Added> import_bytes(Client& client, std::string_view bytes, const std::st
 
 Result<Added> add_one(Client& client, const std::string& name, const std::string& folder) {
   std::error_code error;
-  if (std::filesystem::is_regular_file(name, error) || name == "-") return import_bytes(client, TRY(read_file(name, std::size_t{64} << 20)), std::filesystem::path(name).filename().string());
+  if (std::filesystem::is_regular_file(name, error) || name == "-")
+    return import_bytes(client, TRY(read_file(name, std::size_t{64} << 20)), std::filesystem::path(name).filename().string());
   json::object body{{"url", name}};
   if (!folder.empty()) body["folder"] = folder;
   const json::value answer = TRY(client.ask("POST", "/api/sources", body));
   const json::object& source = answer.get_object();
-  return Added{source, fmt::format("{} (source {}, {} items)", text_of(source, "title"), find_int(source, "id").value_or(0), find_int(source, "total").value_or(0))};
+  return Added{source,
+               fmt::format("{} (source {}, {} items)", text_of(source, "title"), find_int(source, "id").value_or(0), find_int(source, "total").value_or(0))};
 }
 
 }  // namespace
@@ -187,7 +191,8 @@ int sources(const Options& options, const SourceArguments& arguments) {
     for (const json::value& one : *all) {
       const json::object& source = one.get_object();
       const std::string health = text_of(source, "health");
-      rows.push_back({std::to_string(find_int(source, "id").value_or(0)), std::to_string(find_int(source, "unread").value_or(0)), std::to_string(find_int(source, "total").value_or(0)), health, text_of(source, "folder"),
+      rows.push_back({std::to_string(find_int(source, "id").value_or(0)), std::to_string(find_int(source, "unread").value_or(0)),
+                      std::to_string(find_int(source, "total").value_or(0)), health, text_of(source, "folder"),
                       text_of(source, "title") + (health == "ok" ? "" : " — " + text_of(source, "error"))});
     }
   if (rows.empty()) fmt::print(stderr, "no sources yet: weir add URL, or weir import --starter for a list to begin with\n");

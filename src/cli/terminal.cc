@@ -16,12 +16,11 @@ namespace {
 bool wide(char32_t c) { return is_cjk(c) || (c >= 0xFF01 && c <= 0xFF60) || (c >= 0x1F300 && c <= 0x1FAFF); }
 
 bool silent(char32_t c) {  // controls, and what turns or hides text
-  return c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= 0x200B && c <= 0x200F) || (c >= 0x202A && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF || (c >= 0xE0000 && c <= 0xE0FFF);
+  return c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= 0x200B && c <= 0x200F) || (c >= 0x202A && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF ||
+         (c >= 0xE0000 && c <= 0xE0FFF);
 }
 
-std::string wrapped(std::string_view text, std::string_view code) {
-  return colour(1) ? fmt::format("\033[{}m{}\033[0m", code, text) : std::string(text);
-}
+std::string wrapped(std::string_view text, std::string_view code) { return colour(1) ? fmt::format("\033[{}m{}\033[0m", code, text) : std::string(text); }
 
 std::string padded(std::string text, std::size_t width) {
   const std::size_t have = columns_of(text);

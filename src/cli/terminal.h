@@ -14,16 +14,16 @@ namespace weir::cli {
 // Exit codes of interfaces.md.
 inline constexpr int done = 0, failed = 1, wrong_use = 2;
 
-bool colour(int fd);                                  // a terminal, and NO_COLOR is not set
-std::string bold(std::string_view text);              // on stdout
+bool colour(int fd);                      // a terminal, and NO_COLOR is not set
+std::string bold(std::string_view text);  // on stdout
 std::string dim(std::string_view text);
 // Text from outside as it may go to a terminal: control and bidirectional characters gone, at most `width` columns (0: no limit; Chinese counts two).
 std::string plain(std::string_view text, std::size_t width = 0);
 std::size_t columns_of(std::string_view text);
 std::size_t terminal_width();
 
-void print_line(std::string_view text);               // stdout, flushed
-void print_json(const json::value& value);            // one line, flushed
+void print_line(std::string_view text);     // stdout, flushed
+void print_json(const json::value& value);  // one line, flushed
 // Rows under their headings, columns as wide as what is in them; the last one gets what is left of the terminal.
 void print_table(const std::vector<std::string>& headings, const std::vector<std::vector<std::string>>& rows);
 

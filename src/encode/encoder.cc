@@ -152,8 +152,8 @@ Result<Encoder> Encoder::load(const std::filesystem::path& model, const Options&
     return fail(Code::corrupt, fmt::format("the tokenizer has {} pieces, the model {} embeddings", pieces, m->source.shape.vocabulary), folder.string());
   std::vector<std::vector<TokenId>> tokens;
   for (const std::string_view sample : samples) tokens.push_back(m->tokenize(sample));
-  m->transformer = TRY(Transformer::build(m->source, {.format = format_of(m->precision), .portable = m->precision == Precision::int8_portable,
-                                                      .kernels = math::kernels(row), .samples = tokens}));
+  m->transformer = TRY(Transformer::build(
+      m->source, {.format = format_of(m->precision), .portable = m->precision == Precision::int8_portable, .kernels = math::kernels(row), .samples = tokens}));
   m->empty = m->tokenize("");
   m->source.tensors.clear();  // the matrices are packed and the words' rows have a file of their own: the mapping can go
   m->source.file = MappedFile();

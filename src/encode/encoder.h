@@ -25,7 +25,7 @@ namespace weir {
 // are rounded to it and computed in f32.
 enum class Precision { f32, bf16, int8, int8_portable };
 
-std::string_view to_string(Precision precision);                     // "f32", "bf16", "int8", "int8-portable"
+std::string_view to_string(Precision precision);  // "f32", "bf16", "int8", "int8-portable"
 std::optional<Precision> parse_precision(std::string_view name);
 
 class Encoder {
@@ -66,7 +66,10 @@ class Encoder {
   const std::string& name() const;  // "minilm", "e5-small", or the folder's
   const ModelId& model_id() const;  // 16 hex digits of the weights' sha256, "-", precision
   std::size_t bytes() const;        // resident
-  struct CacheStats { std::uint64_t hits = 0, misses = 0; std::size_t entries = 0; };
+  struct CacheStats {
+    std::uint64_t hits = 0, misses = 0;
+    std::size_t entries = 0;
+  };
   CacheStats cache_stats() const;
 
  private:

@@ -23,12 +23,16 @@ namespace {
 struct Threads {
   std::size_t n;
   Executor executor() {
-    return {n, [](void* self, std::size_t pieces, void (*task)(void*, std::size_t, std::size_t), void* argument) {
+    return {n,
+            [](void* self, std::size_t pieces, void (*task)(void*, std::size_t, std::size_t), void* argument) {
               std::atomic<std::size_t> next{0};
               std::vector<std::jthread> threads;
               for (std::size_t worker = 0; worker < static_cast<Threads*>(self)->n; ++worker)
-                threads.emplace_back([&, worker] { for (std::size_t i; (i = next++) < pieces;) task(argument, i, worker); });
-            }, this};
+                threads.emplace_back([&, worker] {
+                  for (std::size_t i; (i = next++) < pieces;) task(argument, i, worker);
+                });
+            },
+            this};
   }
 };
 
@@ -190,7 +194,8 @@ TEST_P(OfModel, TheCacheServesThreads) {
 
 TEST_P(OfModel, PrecisionsStayNearF32) {
   const auto golden = goldens(GetParam());
-  for (const auto& [precision, mean_gate] : {std::pair(Precision::bf16, 0.9999), std::pair(Precision::int8, 0.999), std::pair(Precision::int8_portable, 0.999)}) {
+  for (const auto& [precision, mean_gate] :
+       {std::pair(Precision::bf16, 0.9999), std::pair(Precision::int8, 0.999), std::pair(Precision::int8_portable, 0.999)}) {
     const Encoder encoder = load(precision);
     const Matrix vectors = encoder.encode(texts(golden));
     double sum = 0, least = 1;
@@ -234,7 +239,8 @@ TEST_P(OfModel, AnyBytesAreText) {
   EXPECT_LE(encoder.tokenize(noise).size(), encoder.max_tokens());
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, OfModel, testing::Values("minilm", "e5-small"), [](const auto& test) { return std::string(test.param == std::string("minilm") ? "minilm" : "e5"); });
+INSTANTIATE_TEST_SUITE_P(Models, OfModel, testing::Values("minilm", "e5-small"),
+                         [](const auto& test) { return std::string(test.param == std::string("minilm") ? "minilm" : "e5"); });
 
 TEST(Encoder, AbsentModelSaysHowToFetchIt) {
   const char* const before = std::getenv("WEIR_MODELS");

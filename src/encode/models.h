@@ -11,8 +11,8 @@
 namespace weir {
 
 struct ModelFile {
-  std::string_view path;     // inside the model's folder
-  std::string_view in_wheel; // inside the package
+  std::string_view path;      // inside the model's folder
+  std::string_view in_wheel;  // inside the package
   std::uint64_t bytes;
   std::string_view sha256;
 };
@@ -23,7 +23,7 @@ struct KnownModel {
   std::span<const ModelFile> files;                 // the weights come first
 };
 
-std::span<const KnownModel> known_models();            // the default comes first
+std::span<const KnownModel> known_models();  // the default comes first
 const KnownModel* known_model(std::string_view name);
 inline constexpr std::string_view default_model = "e5-small";
 

@@ -18,8 +18,8 @@ struct Dtype {
   bool weights;
   Tensor::Kind kind;
 };
-constexpr Dtype dtypes[] = {{"F32", 4, true, Tensor::Kind::f32},  {"F16", 2, true, Tensor::Kind::f16},   {"BF16", 2, true, Tensor::Kind::bf16},
-                            {"I64", 8, false, Tensor::Kind::f32}, {"I32", 4, false, Tensor::Kind::f32},  {"U8", 1, false, Tensor::Kind::f32},
+constexpr Dtype dtypes[] = {{"F32", 4, true, Tensor::Kind::f32},  {"F16", 2, true, Tensor::Kind::f16},  {"BF16", 2, true, Tensor::Kind::bf16},
+                            {"I64", 8, false, Tensor::Kind::f32}, {"I32", 4, false, Tensor::Kind::f32}, {"U8", 1, false, Tensor::Kind::f32},
                             {"I8", 1, false, Tensor::Kind::f32},  {"BOOL", 1, false, Tensor::Kind::f32}};
 
 struct Extent {

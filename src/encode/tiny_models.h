@@ -39,13 +39,14 @@ inline std::string tokenizer_json() {
   }
   return R"({"version":"1.0","normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,"strip_accents":null,"lowercase":true},)"
          R"("pre_tokenizer":{"type":"BertPreTokenizer"},"model":{"type":"WordPiece","unk_token":"[UNK]","continuing_subword_prefix":"##",)"
-         R"("max_input_chars_per_word":100,"vocab":{)" + vocab + "}}}";
+         R"("max_input_chars_per_word":100,"vocab":{)" +
+         vocab + "}}}";
 }
 
 inline std::string safetensors() {
   std::vector<std::pair<std::string, std::pair<std::size_t, std::size_t>>> tensors{{"embeddings.word_embeddings.weight", {16, 64}},
-                                                                                    {"embeddings.position_embeddings.weight", {32, 64}},
-                                                                                    {"embeddings.token_type_embeddings.weight", {2, 64}}};
+                                                                                   {"embeddings.position_embeddings.weight", {32, 64}},
+                                                                                   {"embeddings.token_type_embeddings.weight", {2, 64}}};
   const auto pair = [&](std::string name, std::size_t out, std::size_t in) {
     tensors.push_back({name + ".weight", {out, in}});
     tensors.push_back({name + ".bias", {0, out}});
@@ -79,7 +80,8 @@ inline std::string e5() {
   for (const int v : {64, 1, 2, 128, 16, 64, 1}) put(static_cast<std::int32_t>(v));
   put(1e-12F);
   put(std::int32_t{32});
-  const std::vector<std::string_view> pieces{"<s>", "<pad>", "</s>", "<unk>", "\xE2\x96\x81", "q", "u", "e", "r", "y", ":", "\xE2\x96\x81query", "s", "t", "\xE2\x96\x81the", "注"};
+  const std::vector<std::string_view> pieces{"<s>", "<pad>",           "</s>", "<unk>", "\xE2\x96\x81", "q", "u", "e", "r", "y", ":", "\xE2\x96\x81query", "s",
+                                             "t",   "\xE2\x96\x81the", "注"};
   put(static_cast<std::int32_t>(pieces.size()));
   for (const int v : {0, 2, 1, 3}) put(static_cast<std::int32_t>(v));
   std::string blob;
@@ -99,7 +101,11 @@ inline std::string e5() {
     put(std::uint8_t{1});
     put(from == 0x09U ? std::uint32_t{' '} : std::uint32_t{'A'});
   }
-  struct Entry { std::string name; bool q4; std::size_t n; };
+  struct Entry {
+    std::string name;
+    bool q4;
+    std::size_t n;
+  };
   std::vector<Entry> entries{{"emb.word", true, 1024}, {"emb.pos", false, 4096}, {"emb.type", false, 64}, {"emb.ln.w", false, 64}, {"emb.ln.b", false, 64}};
   for (const char* m : {"q", "k", "v", "ao", "fi", "fo"}) {
     const bool wide = m[0] == 'f';

@@ -267,13 +267,28 @@ void Transformer::heads(const Layer& layer, const Batch& batch, Workspace& w, co
     const Workspace::Worker& mine = w.workers[worker];
     float* qkv = mine.head.get();
     for (std::size_t part = 0; part < 3; ++part)
-      options_.kernels->product({.a = w.rows.view(), .rows = tokens, .w = &layer.qkv, .panel = (part * hidden + h * head) / panel, .panels = head / panel,
-                                 .groups = layer.qkv.groups(), .bias = layer.qkv_bias.data(), .out = qkv + part * head, .out_stride = 3 * head, .columns = head});
+      options_.kernels->product({.a = w.rows.view(),
+                                 .rows = tokens,
+                                 .w = &layer.qkv,
+                                 .panel = (part * hidden + h * head) / panel,
+                                 .panels = head / panel,
+                                 .groups = layer.qkv.groups(),
+                                 .bias = layer.qkv_bias.data(),
+                                 .out = qkv + part * head,
+                                 .out_stride = 3 * head,
+                                 .columns = head});
     for (std::size_t text = 0; text + 1 < batch.offsets.size(); ++text) {
       const std::size_t first = batch.offsets[text];
       const float* q = qkv + first * 3 * head;
-      attention({.q = q, .k = q + head, .v = q + 2 * head, .n = batch.offsets[text + 1] - first, .head = head, .stride = 3 * head,
-                 .out = w.y.get() + first * hidden + h * head, .out_stride = hidden, .scratch = mine.scratch.get()});
+      attention({.q = q,
+                 .k = q + head,
+                 .v = q + 2 * head,
+                 .n = batch.offsets[text + 1] - first,
+                 .head = head,
+                 .stride = 3 * head,
+                 .out = w.y.get() + first * hidden + h * head,
+                 .out_stride = hidden,
+                 .scratch = mine.scratch.get()});
     }
   });
 }
@@ -290,26 +305,53 @@ void Transformer::few_rows(std::size_t index, std::size_t n, Workspace& w, const
   const std::size_t panels = layer.out.panels(), share = (panels + executor.threads - 1) / executor.threads;
   executor.each((panels + share - 1) / share, [&](std::size_t i, std::size_t) {
     const std::size_t first = i * share, count = std::min(share, panels - first);
-    k.product({.a = to, .rows = n, .w = &layer.out, .panel = first, .panels = count, .groups = layer.out.groups(), .bias = layer.out_bias.data(),
-               .out = x.data + first * panel, .out_stride = hidden, .columns = std::min(count * panel, hidden - first * panel), .epilogue = Epilogue::add});
+    k.product({.a = to,
+               .rows = n,
+               .w = &layer.out,
+               .panel = first,
+               .panels = count,
+               .groups = layer.out.groups(),
+               .bias = layer.out_bias.data(),
+               .out = x.data + first * panel,
+               .out_stride = hidden,
+               .columns = std::min(count * panel, hidden - first * panel),
+               .epilogue = Epilogue::add});
   });
   k.layer_norm(x, layer.out_scale.data(), layer.out_shift.data(), shape_.epsilon, or_null(layer.smooth.up), &to, 0);
   executor.each(layer.down.groups(), [&](std::size_t g, std::size_t worker) {
     const Workspace::Worker& mine = w.workers[worker];
     const View<float> inner(mine.inner.get(), n, group);
-    k.product({.a = to, .rows = n, .w = &layer.up, .panel = g * group / panel, .panels = group / panel, .groups = layer.up.groups(), .bias = layer.up_bias.data(),
-               .out = inner.data, .out_stride = group, .columns = group, .epilogue = Epilogue::gelu});
+    k.product({.a = to,
+               .rows = n,
+               .w = &layer.up,
+               .panel = g * group / panel,
+               .panels = group / panel,
+               .groups = layer.up.groups(),
+               .bias = layer.up_bias.data(),
+               .out = inner.data,
+               .out_stride = group,
+               .columns = group,
+               .epilogue = Epilogue::gelu});
     k.quantise(inner, nullptr, mine.inner_rows.view(), 0);
-    k.product({.a = mine.inner_rows.view(), .rows = n, .w = &layer.down, .panels = layer.down.panels(), .group = g, .bias = g == 0 ? layer.down_bias.data() : nullptr,
-               .out = w.parts.get() + g * few * hidden, .out_stride = hidden, .columns = hidden});
+    k.product({.a = mine.inner_rows.view(),
+               .rows = n,
+               .w = &layer.down,
+               .panels = layer.down.panels(),
+               .group = g,
+               .bias = g == 0 ? layer.down_bias.data() : nullptr,
+               .out = w.parts.get() + g * few * hidden,
+               .out_stride = hidden,
+               .columns = hidden});
   });
   for (std::size_t g = 0; g < layer.down.groups(); ++g) k.add(x.data, w.parts.get() + g * few * hidden, n * hidden);
-  k.layer_norm(x, layer.down_scale.data(), layer.down_shift.data(), shape_.epsilon, is_last ? nullptr : or_null(layers_[index + 1].smooth.qkv), is_last ? nullptr : &to, 0);
+  k.layer_norm(x, layer.down_scale.data(), layer.down_shift.data(), shape_.epsilon, is_last ? nullptr : or_null(layers_[index + 1].smooth.qkv),
+               is_last ? nullptr : &to, 0);
 }
 
 void Transformer::rows(std::size_t index, std::size_t tokens, Workspace& w, const Executor& executor) const {
   if (executor.threads > 1 && tokens <= few) return few_rows(index, tokens, w, executor);
-  const std::size_t hidden = shape_.hidden, group = layers_[index].down.group(), block = std::min(row_block, std::max<std::size_t>(32, tokens / executor.threads / 32 * 32));
+  const std::size_t hidden = shape_.hidden, group = layers_[index].down.group(),
+                    block = std::min(row_block, std::max<std::size_t>(32, tokens / executor.threads / 32 * 32));
   const Layer& layer = layers_[index];
   const bool is_last = index + 1 == layers_.size();
   const float* next_smooth = is_last ? nullptr : or_null(layers_[index + 1].smooth.qkv);
@@ -320,17 +362,44 @@ void Transformer::rows(std::size_t index, std::size_t tokens, Workspace& w, cons
     const std::size_t first = i * block, n = std::min(block, tokens - first);
     const View<float> x(w.x.get() + first * hidden, n, hidden);
     k.quantise(View<const float>(w.y.get() + first * hidden, n, hidden), nullptr, to, first);
-    k.product({.a = to, .row = first, .rows = n, .w = &layer.out, .panels = layer.out.panels(), .groups = layer.out.groups(), .bias = layer.out_bias.data(),
-               .out = x.data, .out_stride = hidden, .columns = hidden, .epilogue = Epilogue::add});
+    k.product({.a = to,
+               .row = first,
+               .rows = n,
+               .w = &layer.out,
+               .panels = layer.out.panels(),
+               .groups = layer.out.groups(),
+               .bias = layer.out_bias.data(),
+               .out = x.data,
+               .out_stride = hidden,
+               .columns = hidden,
+               .epilogue = Epilogue::add});
     k.layer_norm(x, layer.out_scale.data(), layer.out_shift.data(), shape_.epsilon, or_null(layer.smooth.up), &to, first);
     if (w.seen != nullptr) note(x, (*w.seen)[index].up);
     const View<float> inner(mine.inner.get(), n, group);
     for (std::size_t g = 0; g < layer.down.groups(); ++g) {  // the hidden rows exist a group at a time
-      k.product({.a = to, .row = first, .rows = n, .w = &layer.up, .panel = g * group / panel, .panels = group / panel, .groups = layer.up.groups(),
-                 .bias = layer.up_bias.data(), .out = inner.data, .out_stride = group, .columns = group, .epilogue = Epilogue::gelu});
+      k.product({.a = to,
+                 .row = first,
+                 .rows = n,
+                 .w = &layer.up,
+                 .panel = g * group / panel,
+                 .panels = group / panel,
+                 .groups = layer.up.groups(),
+                 .bias = layer.up_bias.data(),
+                 .out = inner.data,
+                 .out_stride = group,
+                 .columns = group,
+                 .epilogue = Epilogue::gelu});
       k.quantise(inner, nullptr, mine.inner_rows.view(), 0);
-      k.product({.a = mine.inner_rows.view(), .rows = n, .w = &layer.down, .panels = layer.down.panels(), .group = g,
-                 .bias = g == 0 ? layer.down_bias.data() : nullptr, .out = x.data, .out_stride = hidden, .columns = hidden, .epilogue = Epilogue::add});
+      k.product({.a = mine.inner_rows.view(),
+                 .rows = n,
+                 .w = &layer.down,
+                 .panels = layer.down.panels(),
+                 .group = g,
+                 .bias = g == 0 ? layer.down_bias.data() : nullptr,
+                 .out = x.data,
+                 .out_stride = hidden,
+                 .columns = hidden,
+                 .epilogue = Epilogue::add});
     }
     k.layer_norm(x, layer.down_scale.data(), layer.down_shift.data(), shape_.epsilon, next_smooth, is_last ? nullptr : &to, first);
     if (w.seen != nullptr && !is_last) note(x, (*w.seen)[index + 1].qkv);

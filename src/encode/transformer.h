@@ -44,7 +44,9 @@ class Transformer {
   std::unique_ptr<Workspace> make_workspace(std::size_t tokens, std::size_t workers) const;
 
  private:
-  struct Smooth { std::vector<float> qkv, up; };  // what the inputs of a layer's products are multiplied by, and their weights divided
+  struct Smooth {
+    std::vector<float> qkv, up;
+  };  // what the inputs of a layer's products are multiplied by, and their weights divided
   struct Layer {
     math::Packed qkv, out, up, down;
     Smooth smooth;  // int8 only

@@ -14,7 +14,7 @@ class Trie {
   static constexpr std::uint32_t none = 0xFFFFFFFF, root = 0;
 
   Trie();
-  void add(std::string_view key, std::uint32_t value);  // the first value of a key stays; at most 2²⁴ nodes (CHECK)
+  void add(std::string_view key, std::uint32_t value);                // the first value of a key stays; at most 2²⁴ nodes (CHECK)
   std::uint32_t step(std::uint32_t node, unsigned char byte) const {  // the next node, or none
     if (node == root) return first_[byte];
     const std::uint32_t key = node << 8U | byte;

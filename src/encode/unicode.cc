@@ -7,10 +7,20 @@
 namespace weir {
 namespace {
 
-struct Span { char32_t first, last; };
-struct Run { char32_t first, last; int stride, delta; };
-struct Long { char32_t from; std::array<char32_t, 3> to; };
-struct Pair { char32_t a, b, composed; };
+struct Span {
+  char32_t first, last;
+};
+struct Run {
+  char32_t first, last;
+  int stride, delta;
+};
+struct Long {
+  char32_t from;
+  std::array<char32_t, 3> to;
+};
+struct Pair {
+  char32_t a, b, composed;
+};
 
 #include "encode/unicode_tables.inc"
 
@@ -26,7 +36,8 @@ class FoldTable {
     for (char32_t c = 0; c < 0x80; ++c) {
       const bool space = c == ' ' || c == '\t' || c == '\n' || c == '\r';
       if (c < 0x20 || c == 0x7F || space) all[c] = static_cast<std::uint32_t>(space ? BertKind::space : BertKind::removed) << kind_shift;
-      else if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z')) all[c] = static_cast<std::uint32_t>(BertKind::punctuation) << kind_shift;
+      else if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z'))
+        all[c] = static_cast<std::uint32_t>(BertKind::punctuation) << kind_shift;
       if (c >= 'A' && c <= 'Z') all[c] = 32;
     }
     for (const Run& r : bert_runs)
@@ -39,7 +50,8 @@ class FoldTable {
     all[0xFFFD] = static_cast<std::uint32_t>(BertKind::removed) << kind_shift;
     std::map<std::vector<std::uint32_t>, std::uint16_t> seen;
     for (std::size_t page = 0; page < pages_.size(); ++page) {
-      const std::vector<std::uint32_t> entries(all.begin() + static_cast<std::ptrdiff_t>(page * 256), all.begin() + static_cast<std::ptrdiff_t>(page * 256 + 256));
+      const std::vector<std::uint32_t> entries(all.begin() + static_cast<std::ptrdiff_t>(page * 256),
+                                               all.begin() + static_cast<std::ptrdiff_t>(page * 256 + 256));
       const auto [at, fresh] = seen.try_emplace(entries, static_cast<std::uint16_t>(seen.size()));
       if (fresh) entries_.insert(entries_.end(), entries.begin(), entries.end());
       pages_[page] = at->second;

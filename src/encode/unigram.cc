@@ -12,7 +12,7 @@ namespace weir {
 namespace {
 
 constexpr std::string_view space_mark = "\xE2\x96\x81";  // U+2581 stands for a space
-constexpr std::size_t word_bytes_limit = 16U << 10U;      // a longer word is cut: its best path is found piece by piece
+constexpr std::size_t word_bytes_limit = 16U << 10U;     // a longer word is cut: its best path is found piece by piece
 constexpr double unknown_penalty = 10.0;
 
 }  // namespace
@@ -42,7 +42,8 @@ Result<Unigram> Unigram::build(std::span<const std::string_view> pieces, std::ve
     const char32_t c = rules[i].from;
     if (c >= 0x110000 || (i > 0 && c <= rules[i - 1].from)) return fail(Code::corrupt, "the normalisation rules are not in ascending order");
     for (const char32_t to : rules[i].to)
-      if (to >= 0x110000 || (to >= 0xD800 && to < 0xE000)) return fail(Code::corrupt, fmt::format("normalisation to {:#x}, which is no character", static_cast<std::uint32_t>(to)));
+      if (to >= 0x110000 || (to >= 0xD800 && to < 0xE000))
+        return fail(Code::corrupt, fmt::format("normalisation to {:#x}, which is no character", static_cast<std::uint32_t>(to)));
     std::uint16_t& page = u.rule_pages_[c >> 8U];
     if (page == 0) {
       page = static_cast<std::uint16_t>(u.rule_entries_.size() / 256);
@@ -118,8 +119,7 @@ struct UnigramRun {
         const double score = so_far + static_cast<double>(u.scores_[id]);
         if (score > best[i].score) best[i] = {score, static_cast<std::uint32_t>(at), id};
       }
-      if (!single && so_far + u.unknown_score_ > best[next].score)
-        best[next] = {so_far + u.unknown_score_, static_cast<std::uint32_t>(at), u.options_.unknown};
+      if (!single && so_far + u.unknown_score_ > best[next].score) best[next] = {so_far + u.unknown_score_, static_cast<std::uint32_t>(at), u.options_.unknown};
       at = next;
     }
     const std::size_t before = out.size();

@@ -40,7 +40,10 @@ class VectorCache {
     next_ = (next_ + 1) % entries_.size();
   }
 
-  struct Stats { std::uint64_t hits = 0, misses = 0; std::size_t entries = 0; };
+  struct Stats {
+    std::uint64_t hits = 0, misses = 0;
+    std::size_t entries = 0;
+  };
   Stats stats() const {
     const std::scoped_lock lock(mutex_);
     return {hits_, misses_, where_.size()};

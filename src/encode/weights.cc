@@ -183,8 +183,7 @@ Result<ModelSource> open_model(const std::filesystem::path& folder) {
   std::filesystem::path weights;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error))
     if (entry.path().extension() == ".bin" && (weights.empty() || entry.path() < weights)) weights = entry.path();
-  if (weights.empty())
-    return fail(Code::not_found, "neither config.json nor an E5S1 file (*.bin) is here", folder.string(), "weir model list");
+  if (weights.empty()) return fail(Code::not_found, "neither config.json nor an E5S1 file (*.bin) is here", folder.string(), "weir model list");
   MappedFile file = TRY(MappedFile::open(weights));
   Result<E5> e5 = parse_e5(file.bytes());
   if (!e5) {

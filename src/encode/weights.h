@@ -42,7 +42,7 @@ class RowFile {
   // `tensor` lies inside `mapped`, which is `path`.
   static Result<RowFile> open(const std::filesystem::path& path, std::span<const std::byte> mapped, const Tensor& tensor);
   const Tensor& tensor() const { return tensor_; }  // without data
-  void raw(std::size_t row, std::byte* out) const;   // tensor().row_bytes() of them; about 0.3 µs
+  void raw(std::size_t row, std::byte* out) const;  // tensor().row_bytes() of them; about 0.3 µs
  private:
   Tensor tensor_;
   std::size_t offset_ = 0;

@@ -30,7 +30,8 @@ Result<WordPiece> WordPiece::build(std::span<const std::string> vocabulary, Opti
   for (std::size_t id = 0; id < vocabulary.size(); ++id) w.trie_.add(vocabulary[id], static_cast<TokenId>(id));
   const auto find = [&](std::string_view piece, TokenId& id) -> Status {
     const std::uint32_t node = w.trie_.walk(piece);
-    if (piece.empty() || node == Trie::none || w.trie_.value(node) == Trie::none) return fail(Code::corrupt, fmt::format("the vocabulary has no \"{}\"", piece));
+    if (piece.empty() || node == Trie::none || w.trie_.value(node) == Trie::none)
+      return fail(Code::corrupt, fmt::format("the vocabulary has no \"{}\"", piece));
     id = w.trie_.value(node);
     return {};
   };
@@ -76,7 +77,8 @@ Result<WordPiece> WordPiece::parse_json(std::string_view text) {
   Options options;
   if (const auto unknown = find_string(*model, "unk_token")) options.unknown = *unknown;
   if (const auto continuing = find_string(*model, "continuing_subword_prefix")) options.continuing = *continuing;
-  if (const auto limit = find_int(*model, "max_input_chars_per_word"); limit && *limit > 0 && *limit <= 1000) options.word_limit = static_cast<std::size_t>(*limit);
+  if (const auto limit = find_int(*model, "max_input_chars_per_word"); limit && *limit > 0 && *limit <= 1000)
+    options.word_limit = static_cast<std::size_t>(*limit);
   if (const json::object* normalizer = find_object(*root, "normalizer")) {
     if (const auto type = find_string(*normalizer, "type"); type && *type != "BertNormalizer")
       return fail(Code::refused, fmt::format("the normaliser is {}; BertNormalizer is read", *type), "tokenizer.json");

@@ -22,7 +22,9 @@ class Buffer {
   T* get() const { return data_.get(); }
 
  private:
-  struct Free { void operator()(T* p) const { std::free(p); } };
+  struct Free {
+    void operator()(T* p) const { std::free(p); }
+  };
   std::unique_ptr<T[], Free> data_;
 };
 
@@ -32,7 +34,8 @@ class ActivationBuffer {
   ActivationBuffer() = default;
   ActivationBuffer(math::Format format, std::size_t rows, std::size_t inputs, std::size_t groups)
       : bytes_(math::Activations::bytes(rows, inputs * math::bytes_of(format) / 64)),
-        scale_(format == math::Format::int8 ? (rows + 31) / 32 * 32 * groups : 0), shift_(scale_.size()),
+        scale_(format == math::Format::int8 ? (rows + 31) / 32 * 32 * groups : 0),
+        shift_(scale_.size()),
         view_{format, bytes_.get(), inputs * math::bytes_of(format) / 64, groups, scale_.data(), shift_.data()} {}
   ActivationBuffer(ActivationBuffer&&) = default;
   ActivationBuffer& operator=(ActivationBuffer&&) = default;
@@ -47,18 +50,20 @@ class ActivationBuffer {
 class Workspace {
  public:
   struct Worker {
-    Buffer<float> head;   // [tokens × 3 · head]: q, k, v
+    Buffer<float> head;     // [tokens × 3 · head]: q, k, v
     Buffer<float> scratch;  // of attention
-    Buffer<float> inner;  // [block × group]: a part of the feed-forward's hidden rows
+    Buffer<float> inner;    // [block × group]: a part of the feed-forward's hidden rows
     ActivationBuffer inner_rows;
   };
   std::size_t tokens = 0;
-  Buffer<float> x, y;  // [tokens × hidden]: the residual stream; attention's output
+  Buffer<float> x, y;   // [tokens × hidden]: the residual stream; attention's output
   Buffer<float> parts;  // [groups × few rows × hidden], several workers only: what each group of the feed-forward adds
   ActivationBuffer rows;
   std::vector<Worker> workers;
   // Where given: the greatest magnitude of each channel that went into a layer's qkv and up, layer after layer.
-  struct Seen { std::vector<float> qkv, up; };
+  struct Seen {
+    std::vector<float> qkv, up;
+  };
   std::vector<Seen>* seen = nullptr;
 };
 

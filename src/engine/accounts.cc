@@ -28,8 +28,7 @@ constexpr std::size_t shortest_password = 8, longest_password = 1024;
 constexpr unsigned long long hash_passes = 2;
 constexpr std::size_t hash_memory = std::size_t{19} << 20;
 // A hash of nothing with the same cost, for names that do not exist: the time to say no tells nobody which names do.
-constexpr const char* dummy_hash =
-    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+constexpr const char* dummy_hash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 constexpr std::string_view base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 constexpr std::size_t secret_length = 43, crc_length = 6;  // 43 · log2(62) = 256 bits
@@ -110,9 +109,7 @@ class Tries {
     double left, burst;
     seconds refill;
     std::chrono::steady_clock::time_point at;
-    double level(std::chrono::steady_clock::time_point now) const {
-      return std::min(burst, left + std::chrono::duration<double>(now - at) / refill);
-    }
+    double level(std::chrono::steady_clock::time_point now) const { return std::min(burst, left + std::chrono::duration<double>(now - at) / refill); }
   };
   static constexpr std::size_t max_buckets = 20'000;
 
@@ -323,8 +320,7 @@ Result<Proof> Accounts::token(std::string_view text) {
   const Time now = parts_->clock.now();
   if (!token.last_used_at || now - *token.last_used_at > touch_every)
     parts_->store.submit([id = token.id, now](store::Writer& writer) { return writer.touch_token(id, now); }, [](const Status&) {});
-  return Proof{{token.user, token.scope, token.source, "token"},
-               {Credential::Kind::token, std::to_string(token.id) + ":" + raw(parsed->secret)}};
+  return Proof{{token.user, token.scope, token.source, "token"}, {Credential::Kind::token, std::to_string(token.id) + ":" + raw(parsed->secret)}};
 }
 
 // ---- who is there already

@@ -23,7 +23,9 @@
 
 namespace weir {
 
-namespace store { class Store; }
+namespace store {
+class Store;
+}
 
 // What a Principal was proved with, so that it can be asked again whether it still holds (streams) and be ended (sign-out).
 struct Credential {
@@ -52,25 +54,32 @@ class Accounts {
   Result<std::vector<User>> users();
   Result<User> user(UserId id);
   Result<User> user_named(std::string_view name);
-  Result<User> first_user();                                    // not_found when there is none
-  Status set_password(UserId id, std::string_view password);    // 8 … 1,024 bytes; ends the sessions of that user
-  Status remove_user(UserId id);                                // with everything that is theirs; the operator cannot be removed
+  Result<User> first_user();                                  // not_found when there is none
+  Status set_password(UserId id, std::string_view password);  // 8 … 1,024 bytes; ends the sessions of that user
+  Status remove_user(UserId id);                              // with everything that is theirs; the operator cannot be removed
 
   // Signing in. `address` is the client's: tries are counted by it and by the name. `secret` is what the cookie holds.
-  struct Session { Proof proof; std::string secret; Time ends_at; };
+  struct Session {
+    Proof proof;
+    std::string secret;
+    Time ends_at;
+  };
   std::expected<Session, Refusal> sign_in(std::string_view name, std::string_view password, std::string_view address);
-  Result<std::string> new_link(UserId id);                      // a code for one sign-in, good for 24 h
+  Result<std::string> new_link(UserId id);  // a code for one sign-in, good for 24 h
   std::expected<Session, Refusal> sign_in_by_link(std::string_view code, std::string_view address);
-  Result<Proof> session(std::string_view secret);               // unauthorised; idle 14 days or 90 days old: ended
+  Result<Proof> session(std::string_view secret);  // unauthorised; idle 14 days or 90 days old: ended
   Status sign_out(const Credential& credential);
   Status sign_out_everywhere(UserId id);
 
   // Tokens: "weir_<id>_<secret><crc>", id decimal, secret 43 and crc 6 characters of base62 (CRC-32 of what stands before it).
-  struct NewToken { Token token; std::string text; };
+  struct NewToken {
+    Token token;
+    std::string text;
+  };
   Result<NewToken> new_token(UserId user, Scope scope, SourceId source, std::string_view name);
   Result<std::vector<Token>> tokens(UserId user);
   Status remove_token(UserId user, std::int64_t id);
-  Result<Proof> token(std::string_view text);                   // unauthorised
+  Result<Proof> token(std::string_view text);  // unauthorised
 
   // DIR/weir.sock and this process: the operator. not_found when there is no user.
   Result<Proof> local();

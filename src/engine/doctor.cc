@@ -39,11 +39,13 @@ Diagnosis disk(const path& data) {
   path there = data;  // DIR may not be there yet: then what will hold it
   std::error_code none;
   while (!std::filesystem::exists(there, none) && there.has_parent_path() && there != there.parent_path()) there = there.parent_path();
-  struct statvfs disk {};
-  if (::statvfs(there.c_str(), &disk) != 0) return {"disk", bad, fmt::format("{} cannot be looked at: {}", data.string(), std::generic_category().message(errno)), "check that the disk is mounted"};
+  struct statvfs disk{};
+  if (::statvfs(there.c_str(), &disk) != 0)
+    return {"disk", bad, fmt::format("{} cannot be looked at: {}", data.string(), std::generic_category().message(errno)), "check that the disk is mounted"};
   const auto free = static_cast<std::int64_t>(disk.f_bavail) * static_cast<std::int64_t>(disk.f_frsize);
   const std::int64_t database = bytes_of(data / "weir.db"), log = bytes_of(data / "weir.db-wal");
-  const std::string text = fmt::format("{} uses {} (database {}, its log {}); {} are free there", data.string(), megabytes(database + log), megabytes(database), megabytes(log), megabytes(free));
+  const std::string text = fmt::format("{} uses {} (database {}, its log {}); {} are free there", data.string(), megabytes(database + log), megabytes(database),
+                                       megabytes(log), megabytes(free));
   if (free < least_free) return {"disk", bad, text, fmt::format("make room: below {} a backup or cleaning up may fail", megabytes(least_free))};
   if (free < database) return {"disk", note, text, "a backup does not fit beside the database: write backups to another disk"};
   return {"disk", ok, text, ""};
@@ -62,14 +64,17 @@ Diagnosis rights(const path& data) {
             error == EROFS ? "its file system is mounted read-only: mount -o remount,rw, or look in dmesg for the reason"
                            : fmt::format("run as the user that owns it, or: chown -R $(id -u) {}", name)};
   }
-  if ((status.permissions() & (perms::group_all | perms::others_all)) != perms::none) return {"rights", bad, "others on this machine may look into " + name, "chmod 700 " + name};
+  if ((status.permissions() & (perms::group_all | perms::others_all)) != perms::none)
+    return {"rights", bad, "others on this machine may look into " + name, "chmod 700 " + name};
   return {"rights", ok, "only its owner may look into " + name, ""};
 }
 
 Diagnosis time_of_day(Time now) {
-  if (now < from_micros(1'767'225'600'000'000)) return {"clock", bad, to_rfc3339(now) + " is in the past", "set the clock, or let systemd-timesyncd do so"};  // 2026-01-01
+  if (now < from_micros(1'767'225'600'000'000))
+    return {"clock", bad, to_rfc3339(now) + " is in the past", "set the clock, or let systemd-timesyncd do so"};  // 2026-01-01
   timex kernel{};
-  if (::adjtimex(&kernel) == TIME_ERROR) return {"clock", note, to_rfc3339(now) + ", not synchronised", "when it drifts, items seem old or new by as much: run systemd-timesyncd or chrony"};
+  if (::adjtimex(&kernel) == TIME_ERROR)
+    return {"clock", note, to_rfc3339(now) + ", not synchronised", "when it drifts, items seem old or new by as much: run systemd-timesyncd or chrony"};
   return {"clock", ok, to_rfc3339(now), ""};
 }
 
@@ -105,10 +110,13 @@ Diagnosis model(const EngineOptions& options) {
 
 Diagnosis sandbox(const SandboxFeatures& has) {
   const auto on = [](bool feature) { return feature ? "on" : "off"; };
-  const std::string text = fmt::format("parser children: seccomp {}, Landlock {}, memory limit {}, CPU limit {}", on(has.seccomp), has.landlock ? fmt::format("ABI {}", has.landlock) : "absent", on(has.memory_limit), on(has.cpu_limit));
+  const std::string text = fmt::format("parser children: seccomp {}, Landlock {}, memory limit {}, CPU limit {}", on(has.seccomp),
+                                       has.landlock ? fmt::format("ABI {}", has.landlock) : "absent", on(has.memory_limit), on(has.cpu_limit));
   if (!has.sealed()) return {"sandbox", bad, text, "feeds are not read without it: use a kernel with seccomp"};
-  if (has.landlock == 0) return {"sandbox", note, text, "seccomp alone keeps files away; a kernel with Landlock (5.13 or later, lsm=landlock) adds the second wall"};
-  if (!has.memory_limit || !has.cpu_limit) return {"sandbox", note, text, "a hostile feed may take more than its share: start Weir where setrlimit and setitimer work"};
+  if (has.landlock == 0)
+    return {"sandbox", note, text, "seccomp alone keeps files away; a kernel with Landlock (5.13 or later, lsm=landlock) adds the second wall"};
+  if (!has.memory_limit || !has.cpu_limit)
+    return {"sandbox", note, text, "a hostile feed may take more than its share: start Weir where setrlimit and setitimer work"};
   return {"sandbox", ok, text, ""};
 }
 
@@ -128,7 +136,8 @@ void examine_sources(const std::vector<Source>& sources, Time now, std::vector<D
       check.remedy = fetched == 0 ? "no name is found: check /etc/resolv.conf and the network" : "check their addresses: weir sources";
     }
     if (check.name == "clock" && latest > now + std::chrono::minutes(5))
-      check = {"clock", bad, fmt::format("{} is before the last fetch, {}", to_rfc3339(now), to_rfc3339(latest)), "the clock has gone back: set it right, sources wait for their time until then"};
+      check = {"clock", bad, fmt::format("{} is before the last fetch, {}", to_rfc3339(now), to_rfc3339(latest)),
+               "the clock has gone back: set it right, sources wait for their time until then"};
   }
 }
 
@@ -151,10 +160,16 @@ std::vector<Diagnosis> Engine::doctor(bool thorough) {
   out.push_back(weir::sandbox(own.sandbox->features()));
   const auto sizes = own.store->reader()->sizes();
   if (sizes) {
-    out.push_back({"database", ok, fmt::format("{} items of {} sources, schema {}, {} inside it wait for reuse", sizes->items, sizes->sources, sizes->schema, megabytes(sizes->free_bytes)), ""});
-    if (sizes->dead > 0) out.push_back({"work", bad, fmt::format("{} pieces of work failed five times and are set aside", sizes->dead), "see the log for the first failure; report it"});
+    out.push_back({"database", ok,
+                   fmt::format("{} items of {} sources, schema {}, {} inside it wait for reuse", sizes->items, sizes->sources, sizes->schema,
+                               megabytes(sizes->free_bytes)),
+                   ""});
+    if (sizes->dead > 0)
+      out.push_back(
+          {"work", bad, fmt::format("{} pieces of work failed five times and are set aside", sizes->dead), "see the log for the first failure; report it"});
     const bool behind = sizes->search_queued > 10'000;
-    out.push_back({"search", behind ? note : ok, fmt::format("{} items wait for the search index", sizes->search_queued), behind ? "nothing to do while the number falls; if it does not, see the log" : ""});
+    out.push_back({"search", behind ? note : ok, fmt::format("{} items wait for the search index", sizes->search_queued),
+                   behind ? "nothing to do while the number falls; if it does not, see the log" : ""});
   } else {
     out.push_back({"database", bad, said(sizes.error()), "restore a backup: weir restore FILE"});
   }
@@ -166,9 +181,15 @@ std::vector<Diagnosis> Engine::doctor(bool thorough) {
   if (own.encoding && sizes) {
     const Encoding::Progress progress = own.encoding->progress();
     const bool behind = sizes->encode_queued > 1'000;
-    out.push_back({"encoding", !progress.error.empty() ? bad : behind ? note : ok,
-                   progress.error.empty() ? fmt::format("{} items wait for their vector, {:.0f} a second", sizes->encode_queued, progress.items_per_second) : progress.error,
-                   !progress.error.empty() ? "see model and cpu above; it is tried again every minute" : behind ? "nothing to do: the newest come first; faster with the model minilm or a larger WEIR_THREADS" : ""});
+    out.push_back({"encoding",
+                   !progress.error.empty() ? bad
+                   : behind                ? note
+                                           : ok,
+                   progress.error.empty() ? fmt::format("{} items wait for their vector, {:.0f} a second", sizes->encode_queued, progress.items_per_second)
+                                          : progress.error,
+                   !progress.error.empty() ? "see model and cpu above; it is tried again every minute"
+                   : behind                ? "nothing to do: the newest come first; faster with the model minilm or a larger WEIR_THREADS"
+                                           : ""});
   }
   return out;
 }

@@ -145,7 +145,8 @@ Status Encoding::load() {
 
 Result<std::size_t> Encoding::batch() {
   const Time now = clock_.now();
-  const std::vector<store::Work> work = TRY(store_.write([&](store::Writer& writer) { return writer.lease(store::Stage::encode, batch_items, now, lease_time); }));
+  const std::vector<store::Work> work =
+      TRY(store_.write([&](store::Writer& writer) { return writer.lease(store::Stage::encode, batch_items, now, lease_time); }));
   if (work.empty()) return std::size_t{0};
   std::vector<ItemId> ids;
   for (const store::Work& one : work) ids.push_back(one.item);

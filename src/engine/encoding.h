@@ -27,7 +27,12 @@ Script script_of(std::string_view title);
 
 class Encoding {
  public:
-  struct Progress { bool loaded = false; std::int64_t encoded = 0, queued = 0; std::string error; double items_per_second = 0; };
+  struct Progress {
+    bool loaded = false;
+    std::int64_t encoded = 0, queued = 0;
+    std::string error;
+    double items_per_second = 0;
+  };
 
   Encoding(store::Store& store, const Clock& clock, std::string model_name, std::size_t threads, std::function<void(const Progress&)> progress);
   ~Encoding();
@@ -36,15 +41,18 @@ class Encoding {
   void wake();                     // something was stored
 
   Progress progress() const;
-  ModelId model_id() const;        // empty until the model is loaded
+  ModelId model_id() const;                      // empty until the model is loaded
   std::vector<float> mean(Script script) const;  // empty until something was encoded
   std::uint64_t mean_count() const;
   const std::string& model_name() const { return name_; }
 
  private:
-  struct Mean { std::vector<double> sum; std::uint64_t count = 0; };
+  struct Mean {
+    std::vector<double> sum;
+    std::uint64_t count = 0;
+  };
   Status load();
-  Result<std::size_t> batch();     // how many were encoded; 0: nothing is queued
+  Result<std::size_t> batch();  // how many were encoded; 0: nothing is queued
   void restore_means();
   Status keep_means(store::Writer& writer, const std::array<Mean, 2>& means) const;
 

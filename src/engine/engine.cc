@@ -46,10 +46,12 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
                                  .guard = own.guard,
                                  .clock = own.clock,
                                  .stored = [&own](SourceId source, const store::FetchResult& result) { own.announce(source, result); },
-                                 .changed_health = [&own](SourceId source, Health health) {
-                                   if (const auto readers = own.store->reader()->readers_of(source))
-                                     for (const UserId user : *readers) own.events.publish(user, "source", {{"source", source.value}, {"health", to_string(health)}});
-                                 }},
+                                 .changed_health =
+                                     [&own](SourceId source, Health health) {
+                                       if (const auto readers = own.store->reader()->readers_of(source))
+                                         for (const UserId user : *readers)
+                                           own.events.publish(user, "source", {{"source", source.value}, {"health", to_string(health)}});
+                                     }},
                                 own.options.allow_net));
   return std::unique_ptr<Engine>(new Engine(std::move(parts)));
 }
@@ -57,7 +59,8 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
 void Engine::Parts::announce(SourceId source, const store::FetchResult& result) {
   if (result.stored == 0 && result.updated_ids.empty()) return;
   if (const auto readers = store->reader()->readers_of(source))
-    for (const UserId user : *readers) events.publish(user, "items", {{"source", source.value}, {"stored", result.stored}, {"updated", result.updated_ids.size()}});
+    for (const UserId user : *readers)
+      events.publish(user, "items", {{"source", source.value}, {"stored", result.stored}, {"updated", result.updated_ids.size()}});
   wake_house();
   if (encoding) encoding->wake();
 }
@@ -140,8 +143,8 @@ Result<std::int64_t> Engine::mark_read(UserId user, const MarkRead& what) {
   Parts& own = *parts_;
   if ((what.source ? 1 : 0) + (what.folder ? 1 : 0) + (what.all ? 1 : 0) != 1)
     return fail(Code::invalid, "say exactly one of source, folder and all", "mark-read");
-  const std::int64_t changed =
-      TRY(own.store->write([&](store::Writer& writer) { return writer.mark_all_read(user, {.source = what.source, .folder = what.folder, .before = what.before}); }));
+  const std::int64_t changed = TRY(own.store->write(
+      [&](store::Writer& writer) { return writer.mark_all_read(user, {.source = what.source, .folder = what.folder, .before = what.before}); }));
   own.events.publish(user, "marks", {{"changed", changed}});
   return changed;
 }
@@ -183,7 +186,8 @@ Status Engine::set_settings(UserId user, json::object settings) {
     const json::value* days = settings.if_contains(key);
     if (!days || days->is_null()) continue;
     const auto count = find_int(settings, key);
-    if (!count || *count < 0 || *count > 100'000) return fail(Code::invalid, "a number of days from 0 (for ever) to 100000 is expected", std::string(key), "leave it away for the default");
+    if (!count || *count < 0 || *count > 100'000)
+      return fail(Code::invalid, "a number of days from 0 (for ever) to 100000 is expected", std::string(key), "leave it away for the default");
   }
   return parts_->store->write([&](store::Writer& writer) { return writer.set_settings(user, settings); });
 }

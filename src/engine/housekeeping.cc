@@ -68,8 +68,12 @@ std::int64_t resident_bytes() {
 std::vector<Metric> Engine::metrics() {
   Parts& own = *parts_;
   std::vector<Metric> out;
-  const auto gauge = [&](std::string name, std::string help, double value, std::string labels = {}) { out.push_back({std::move(name), std::move(help), "gauge", std::move(labels), value}); };
-  const auto counter = [&](std::string name, std::string help, double value, std::string labels = {}) { out.push_back({std::move(name), std::move(help), "counter", std::move(labels), value}); };
+  const auto gauge = [&](std::string name, std::string help, double value, std::string labels = {}) {
+    out.push_back({std::move(name), std::move(help), "gauge", std::move(labels), value});
+  };
+  const auto counter = [&](std::string name, std::string help, double value, std::string labels = {}) {
+    out.push_back({std::move(name), std::move(help), "counter", std::move(labels), value});
+  };
   if (const auto sizes = own.store->reader()->sizes()) {
     gauge("weir_items", "Items kept", static_cast<double>(sizes->items));
     gauge("weir_sources", "Sources known", static_cast<double>(sizes->sources));

@@ -17,7 +17,8 @@ HtmlTools html_tools() {
       .clean = [](std::string_view text, std::string_view base) { return html::clean(text, base, {.text = false}).html; },
       .links = [](std::string_view text, std::string_view base) -> Result<PageLinks> {
         html::Page page = html::read_page(text, base);
-        PageLinks out{.title = std::move(page.title), .language = std::move(page.language), .icon = page.icons.empty() ? "" : page.icons.front().url, .links = {}};
+        PageLinks out{
+            .title = std::move(page.title), .language = std::move(page.language), .icon = page.icons.empty() ? "" : page.icons.front().url, .links = {}};
         for (html::Page::Link& link : page.links) out.links.push_back({std::move(link.url), std::move(link.title)});
         return out;
       },
@@ -27,7 +28,8 @@ HtmlTools html_tools() {
 std::string text_member(const json::object& object, std::string_view key) { return std::string(find_string(object, key).value_or("")); }
 
 Result<json::value> parse_feed_here(const json::object& head, std::string_view bytes) {
-  ParseOptions options{.base_url = text_member(head, "base_url"), .content_type = text_member(head, "content_type"), .raw = find_bool(head, "raw").value_or(false)};
+  ParseOptions options{
+      .base_url = text_member(head, "base_url"), .content_type = text_member(head, "content_type"), .raw = find_bool(head, "raw").value_or(false)};
   options.html = html_tools();
   if (options.raw)
     options.html.clean = [](std::string_view text, std::string_view base) { return html::clean(text, base, {.resolve_only = true, .text = false}).html; };
@@ -47,7 +49,10 @@ Result<json::value> read_opml_here(const json::object&, std::string_view bytes) 
   const Opml opml = TRY(read_opml(bytes));
   json::array sources;
   for (const OpmlSource& source : opml.sources)
-    sources.push_back({{"title", source.title}, {"url", source.url}, {"home_page_url", source.home_page_url}, {"folders", json::array(source.folders.begin(), source.folders.end())}});
+    sources.push_back({{"title", source.title},
+                       {"url", source.url},
+                       {"home_page_url", source.home_page_url},
+                       {"folders", json::array(source.folders.begin(), source.folders.end())}});
   return json::object{{"title", opml.title}, {"sources", std::move(sources)}, {"warnings", json::array(opml.warnings.begin(), opml.warnings.end())}};
 }
 
@@ -80,7 +85,8 @@ struct Kind {
   std::string_view name;
   Result<json::value> (*run)(const json::object& head, std::string_view bytes);
 };
-constexpr std::array<Kind, 5> kinds{{{"feed", parse_feed_here}, {"page", read_page_here}, {"opml", read_opml_here}, {"items", clean_items_here}, {"texts", texts_here}}};
+constexpr std::array<Kind, 5> kinds{
+    {{"feed", parse_feed_here}, {"page", read_page_here}, {"opml", read_opml_here}, {"items", clean_items_here}, {"texts", texts_here}}};
 
 Result<json::value> dispatch(std::string_view request) {
   const std::size_t line = request.find('\n');
@@ -109,7 +115,8 @@ Result<json::value> ask(Sandbox& sandbox, const json::object& head, std::string_
   json::object* object = parsed.if_object();
   if (!object) return fail(Code::crashed, "the parser answered nonsense");
   if (const json::object* error = find_object(*object, "error"))
-    return fail(code_named(find_string(*error, "code").value_or("")), text_member(*error, "message"), text_member(*error, "where"), text_member(*error, "remedy"));
+    return fail(code_named(find_string(*error, "code").value_or("")), text_member(*error, "message"), text_member(*error, "where"),
+                text_member(*error, "remedy"));
   json::value* value = object->if_contains("value");
   if (!value) return fail(Code::crashed, "the parser answered nonsense");
   return std::move(*value);
@@ -127,16 +134,20 @@ std::string handle_in_child(std::string_view request) {
   Result<json::value> answer = dispatch(request);
   if (answer) return json::serialize(json::object{{"value", std::move(*answer)}});
   const Error& error = answer.error();
-  return json::serialize(json::object{{"error", {{"code", to_string(error.code)}, {"message", error.message}, {"where", error.where}, {"remedy", error.remedy}}}});
+  return json::serialize(
+      json::object{{"error", {{"code", to_string(error.code)}, {"message", error.message}, {"where", error.where}, {"remedy", error.remedy}}}});
 }
 
 void warm_up_child() {
   // One small document of each kind, so that workers share what the first one builds.
-  handle_in_child("{\"kind\":\"feed\"}\n<rss version=\"2.0\"><channel><title>a</title><item><title>b &amp; c</title><description>&lt;p&gt;d&lt;/p&gt;</description></item></channel></rss>");
+  handle_in_child(
+      "{\"kind\":\"feed\"}\n<rss version=\"2.0\"><channel><title>a</title><item><title>b &amp; "
+      "c</title><description>&lt;p&gt;d&lt;/p&gt;</description></item></channel></rss>");
 }
 
 Result<Feed> parse_feed_in(Sandbox& sandbox, std::string_view bytes, const ParseRequest& request) {
-  return feed_from_json(TRY(ask(sandbox, {{"kind", "feed"}, {"base_url", request.base_url}, {"content_type", request.content_type}, {"raw", request.raw}}, bytes)));
+  return feed_from_json(
+      TRY(ask(sandbox, {{"kind", "feed"}, {"base_url", request.base_url}, {"content_type", request.content_type}, {"raw", request.raw}}, bytes)));
 }
 
 Result<PageReport> read_page_in(Sandbox& sandbox, std::string_view html, std::string_view base_url) {
@@ -147,7 +158,8 @@ Result<PageReport> read_page_in(Sandbox& sandbox, std::string_view html, std::st
   if (const json::array* links = find_array(*object, "links"))
     for (const json::value& one : *links)
       if (const json::object* link = one.if_object())
-        out.links.push_back({text_member(*link, "url"), text_member(*link, "title"), text_member(*link, "type"), find_bool(*link, "alternate").value_or(false)});
+        out.links.push_back(
+            {text_member(*link, "url"), text_member(*link, "title"), text_member(*link, "type"), find_bool(*link, "alternate").value_or(false)});
   if (const json::array* icons = find_array(*object, "icons"))
     for (const json::value& icon : *icons)
       if (icon.is_string()) out.icons.emplace_back(icon.get_string());
@@ -162,7 +174,8 @@ Result<Opml> read_opml_in(Sandbox& sandbox, std::string_view bytes) {
   if (const json::array* sources = find_array(*object, "sources"))
     for (const json::value& one : *sources)
       if (const json::object* source = one.if_object()) {
-        OpmlSource row{.title = text_member(*source, "title"), .url = text_member(*source, "url"), .home_page_url = text_member(*source, "home_page_url"), .folders = {}};
+        OpmlSource row{
+            .title = text_member(*source, "title"), .url = text_member(*source, "url"), .home_page_url = text_member(*source, "home_page_url"), .folders = {}};
         if (const json::array* folders = find_array(*source, "folders"))
           for (const json::value& folder : *folders)
             if (folder.is_string()) row.folders.emplace_back(folder.get_string());

@@ -19,9 +19,9 @@ struct ParseRequest {
   bool raw = false;                    // `weir parse --raw`
 };
 
-struct PageReport {                    // what a page says of itself, as far as subscribing needs it
+struct PageReport {  // what a page says of itself, as far as subscribing needs it
   std::string title, language;
-  std::vector<FeedLink> links;         // to feeds, and what looks like one
+  std::vector<FeedLink> links;  // to feeds, and what looks like one
   std::vector<std::string> icons;
 };
 

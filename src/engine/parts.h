@@ -29,11 +29,11 @@ namespace weir {
 struct Engine::Parts {
   EngineOptions options;
   SystemClock clock;
-  std::unique_ptr<Sandbox> sandbox;     // first of all: its zygote is forked before anything else exists
+  std::unique_ptr<Sandbox> sandbox;  // first of all: its zygote is forked before anything else exists
   std::unique_ptr<store::Store> store;
   guard::Guard guard;
   Events events;
-  std::unique_ptr<Encoding> encoding;   // null without a model
+  std::unique_ptr<Encoding> encoding;  // null without a model
   std::unique_ptr<Tastes> tastes;
   std::unique_ptr<Poller> poller;
 
@@ -43,7 +43,7 @@ struct Engine::Parts {
   bool house_work = false;
 
   std::atomic<bool> running = false;
-  std::vector<std::jthread> threads;    // stopped in the order of stop()
+  std::vector<std::jthread> threads;  // stopped in the order of stop()
   std::jthread writer_thread;
 
   void wake_house();

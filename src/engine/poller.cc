@@ -17,7 +17,7 @@
 namespace weir {
 namespace {
 
-constexpr std::size_t most_under_way = 2'000;   // sources: beyond that the next ones wait in the database
+constexpr std::size_t most_under_way = 2'000;           // sources: beyond that the next ones wait in the database
 constexpr std::size_t most_arrived_bytes = 128u << 20;  // of replies that wait for a worker
 constexpr std::size_t icons_kept = 4'096;
 
@@ -49,7 +49,8 @@ Result<std::unique_ptr<Poller>> Poller::open(Ground ground, const std::vector<st
   std::unique_ptr<Poller> poller(new Poller(std::move(ground)));
   FetchOptions options;
   // As for other programs: certificates to trust, instead of the system's.
-  if (const char* file = std::getenv("SSL_CERT_FILE"); file != nullptr && *file != '\0') {  // NOLINT(concurrency-mt-unsafe): before any thread that could set it
+  if (const char* file = std::getenv("SSL_CERT_FILE");
+      file != nullptr && *file != '\0') {  // NOLINT(concurrency-mt-unsafe): before any thread that could set it
     if (!std::ifstream(file)) return fail(Code::invalid, "cannot be read", file, "SSL_CERT_FILE must name a file of certificates, or be unset");
     options.ca_file = file;
   }
@@ -174,7 +175,8 @@ store::FetchOutcome Poller::outcome(const Arrived& arrived, std::vector<std::str
     } else {
       Result<Feed> feed = parse_feed_in(ground_.sandbox, reply.body, {.base_url = reply.url, .content_type = reply.content_type});
       if (feed && (feed->format == "html" || feed->format == "opml"))
-        feed = fail(Code::not_a_feed, feed->format == "html" ? "the address answers with a web page now, not a feed" : "the address answers with a list of feeds, not a feed");
+        feed = fail(Code::not_a_feed,
+                    feed->format == "html" ? "the address answers with a web page now, not a feed" : "the address answers with a list of feeds, not a feed");
       if (!feed && feed.error().code == Code::unavailable) return ours(feed.error());
       if (!feed) {
         const bool killed = feed.error().code == Code::crashed || feed.error().code == Code::timeout;
@@ -233,7 +235,8 @@ void Poller::digest(Arrived arrived) {
       });
 }
 
-void Poller::finish(Arrived& arrived, const store::FetchOutcome& result, const Status& committed, const store::FetchResult& stored, const std::vector<std::string>& icons) {
+void Poller::finish(Arrived& arrived, const store::FetchOutcome& result, const Status& committed, const store::FetchResult& stored,
+                    const std::vector<std::string>& icons) {
   const SourceId id = arrived.source.id;
   {
     const std::scoped_lock lock(mutex_);
@@ -286,7 +289,10 @@ void Poller::run(std::stop_token stop) {
   // Each overdue source gets one moment in the first minutes after a start, always the same one for the same start.
   const auto released = [&](const Source& source) {
     if (!source.next_at || *source.next_at >= started) return started;
-    const double place = static_cast<double>(xxh3({reinterpret_cast<const char*>(&source.id.value), sizeof source.id.value}, static_cast<std::uint64_t>(to_micros(started))) >> 11) * 0x1.0p-53;
+    const double place =
+        static_cast<double>(xxh3({reinterpret_cast<const char*>(&source.id.value), sizeof source.id.value}, static_cast<std::uint64_t>(to_micros(started))) >>
+                            11) *
+        0x1.0p-53;
     return spread(*source.next_at, started, place);
   };
   while (!stop.stop_requested()) {

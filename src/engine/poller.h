@@ -54,13 +54,16 @@ class Poller {
 
  private:
   struct Arrived;  // a reply that waits for a worker
-  struct IconOf { std::string type, bytes; };
+  struct IconOf {
+    std::string type, bytes;
+  };
 
   explicit Poller(Ground ground);
   void ensure_fetching();  // the fetcher's thread and the workers start with the first fetch
   void work();
   void digest(Arrived arrived);
-  void finish(Arrived& arrived, const store::FetchOutcome& result, const Status& committed, const store::FetchResult& stored, const std::vector<std::string>& icons);
+  void finish(Arrived& arrived, const store::FetchOutcome& result, const Status& committed, const store::FetchResult& stored,
+              const std::vector<std::string>& icons);
   store::FetchOutcome outcome(const Arrived& arrived, std::vector<std::string>& icons);
   double chance();
 

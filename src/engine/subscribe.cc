@@ -32,7 +32,8 @@ Result<Found> find_feed(Poller& poller, Sandbox& sandbox, const Clock& clock, co
   const auto began = clock.steady();
   const auto left = [&] { return patience - std::chrono::duration_cast<Duration>(clock.steady() - began); };
   const auto try_one = [&](const std::string& address, FetchPurpose purpose) -> Result<Found> {
-    if (left() <= Duration::zero()) return fail(Code::timeout, "no answer within 15 s", without_credentials(address), "is the address right, is the server up?");
+    if (left() <= Duration::zero())
+      return fail(Code::timeout, "no answer within 15 s", without_credentials(address), "is the address right, is the server up?");
     FetchReply reply = TRY(poller.fetch_now({.url = address, .purpose = purpose, .deadline = left()}));
     TRY(answered_well(reply));
     Feed feed = TRY(parse_feed_in(sandbox, reply.body, {.base_url = reply.url, .content_type = reply.content_type}));
@@ -77,7 +78,8 @@ Result<Subscription> Engine::add_source(UserId user, const AddSource& what) {
   Parts& own = *parts_;
   const bool bare = what.url.find("://") == std::string::npos;
   const std::string url = with_scheme(what.url);
-  if (!is_http(url)) return fail(Code::invalid, "not an http or https address", safe(own.guard, without_credentials(what.url)), "give the address of a feed or of a page");
+  if (!is_http(url))
+    return fail(Code::invalid, "not an http or https address", safe(own.guard, without_credentials(what.url)), "give the address of a feed or of a page");
   Result<Found> found = find_feed(*own.poller, *own.sandbox, own.clock, url);
   if (!found && bare && found.error().code == Code::io) found = find_feed(*own.poller, *own.sandbox, own.clock, "http://" + url.substr(8));
   if (!found) return std::unexpected(found.error());
@@ -158,7 +160,11 @@ Status Engine::refresh_and_wait(UserId user, SourceId id, const std::function<vo
   for (Subscription& one : id ? std::vector{TRY(source(user, id))} : TRY(sources(user)))
     if (one.source.kind == SourceKind::feed) feeds.push_back(std::move(one.source));
   // Shared with the fetches, which may outlive this call when it is interrupted.
-  struct Waiting { std::mutex mutex; std::condition_variable changed; std::size_t done = 0; };
+  struct Waiting {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::size_t done = 0;
+  };
   const auto waiting = std::make_shared<Waiting>();
   const auto count = [waiting](const Result<store::FetchResult>&) {
     const std::scoped_lock lock(waiting->mutex);
@@ -216,7 +222,10 @@ Result<std::string> Engine::export_opml(UserId user) {
   Opml opml{.title = "Weir", .sources = {}, .warnings = {}};
   for (const Subscription& one : TRY(sources(user))) {
     if (one.source.kind != SourceKind::feed) continue;
-    OpmlSource row{.title = one.title.empty() ? one.source.title : one.title, .url = without_credentials(one.source.url), .home_page_url = one.source.home_page_url, .folders = {}};
+    OpmlSource row{.title = one.title.empty() ? one.source.title : one.title,
+                   .url = without_credentials(one.source.url),
+                   .home_page_url = one.source.home_page_url,
+                   .folders = {}};
     for (const std::string_view folder : split(one.folder, '/'))
       if (!folder.empty()) row.folders.emplace_back(folder);
     opml.sources.push_back(std::move(row));

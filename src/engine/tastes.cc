@@ -51,7 +51,12 @@ Result<std::shared_ptr<const Tastes::Reader>> Tastes::build(UserId user) {
     const auto found = by_id.find(row.signal.item);
     if (found == by_id.end()) continue;  // the item has gone
     const StoredItem& item = *found->second;
-    rank::Past past{.item = std::to_string(item.id.value), .title = item.item.title, .source = item.source, .strength = strength(row.signal), .order = static_cast<std::int64_t>(rows.size() - i), .embedding = {}};  // their place among this reader's own
+    rank::Past past{.item = std::to_string(item.id.value),
+                    .title = item.item.title,
+                    .source = item.source,
+                    .strength = strength(row.signal),
+                    .order = static_cast<std::int64_t>(rows.size() - i),
+                    .embedding = {}};  // their place among this reader's own
     if (const auto at = vector_of.find(item.id); at != vector_of.end())
       past.embedding = {out->vectors[at->second], out->means[static_cast<int>(script_of(item.item.title))]};
     else ++out->without_vector;
@@ -69,7 +74,8 @@ Result<std::shared_ptr<const Tastes::Reader>> Tastes::reader(UserId user) {
       // The stream's means move while it is young, and vectors arrive after the signals: what was learnt over others is learnt again.
       const Reader& known = *one->second;
       const std::uint64_t seen = encoding_ ? encoding_->mean_count() : 0;
-      const bool stale = encoding_ && (known.model_id != encoding_->model_id() || seen > known.mean_count + known.mean_count / 4 + 64 || (known.without_vector > 0 && seen != known.mean_count));
+      const bool stale = encoding_ && (known.model_id != encoding_->model_id() || seen > known.mean_count + known.mean_count / 4 + 64 ||
+                                       (known.without_vector > 0 && seen != known.mean_count));
       if (stale) {
         kept_.erase(one);
         break;

@@ -23,7 +23,10 @@ class Tastes {
  public:
   Tastes(store::Store& store, const Encoding* encoding);  // without an encoding: recency and sources alone
 
-  struct Scored { ItemId id; double value = 0; };
+  struct Scored {
+    ItemId id;
+    double value = 0;
+  };
   // The best of the newest items of that query (its state, source and folder), best first.
   Result<std::vector<Scored>> rank(UserId user, ItemQuery query, Time now);
   Result<Score> explain(UserId user, const StoredItem& item, Time now);
@@ -31,7 +34,7 @@ class Tastes {
   void changed(UserId user);  // after new signals, or removed sources
 
  private:
-  struct Reader {              // one user's history and model
+  struct Reader {  // one user's history and model
     std::vector<rank::Past> history;
     std::vector<std::vector<float>> vectors;  // what history borrows
     std::vector<float> means[2];
@@ -39,7 +42,7 @@ class Tastes {
     std::int64_t signals = 0;
     ModelId model_id;
     std::uint64_t mean_count = 0;
-    std::size_t without_vector = 0;           // of the history: they are looked for again when more is encoded
+    std::size_t without_vector = 0;  // of the history: they are looked for again when more is encoded
   };
   Result<std::shared_ptr<const Reader>> reader(UserId user);
   Result<std::shared_ptr<const Reader>> build(UserId user);

@@ -48,7 +48,8 @@ ThreadPool::~ThreadPool() {
 
 Executor ThreadPool::executor() {
   return {.threads = threads_.size() + 1,
-          .run = [](void* self, std::size_t n, void (*task)(void*, std::size_t, std::size_t), void* argument) { static_cast<ThreadPool*>(self)->run(n, task, argument); },
+          .run = [](void* self, std::size_t n, void (*task)(void*, std::size_t, std::size_t),
+                    void* argument) { static_cast<ThreadPool*>(self)->run(n, task, argument); },
           .self = this};
 }
 

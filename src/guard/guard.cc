@@ -112,7 +112,8 @@ Verdict Guard::scan(std::string_view text, std::string_view field) const {
   const auto add = [&](const Found& one, Span span, std::string_view view) {
     for (const Finding& other : verdict.findings)  // a view that sees again what an earlier one saw
       if (view != "plain" && other.start < span.end && span.start < other.end && other.kind == one.rule->kind) return;
-    verdict.findings.push_back({std::string(one.rule->kind), std::string(one.rule->name), std::string(field), span.start, span.end, std::string(view), Action::redact});
+    verdict.findings.push_back(
+        {std::string(one.rule->kind), std::string(one.rule->name), std::string(field), span.start, span.end, std::string(view), Action::redact});
   };
   const auto search = [&]() -> bool {
     if (text.size() > max_text) return false;
@@ -284,8 +285,13 @@ Verdict Guard::scan_urls(std::string_view text) const {
         spans.clear();
         rule.match(view, at, skip[i], spans);
         for (const Span span : spans)
-          verdict.findings.push_back({std::string(rule.kind), std::string(rule.name), {}, reading ? reading->origin[span.start] : span.start,
-                                      reading ? reading->origin[span.end] : span.end, std::string(name), Action::redact});
+          verdict.findings.push_back({std::string(rule.kind),
+                                      std::string(rule.name),
+                                      {},
+                                      reading ? reading->origin[span.start] : span.start,
+                                      reading ? reading->origin[span.end] : span.end,
+                                      std::string(name),
+                                      Action::redact});
       }
     }
   };
@@ -307,7 +313,13 @@ std::string_view to_string(Action action) {
 json::array to_json(const Verdict& verdict) {
   json::array out;
   for (const Finding& finding : verdict.findings)
-    out.push_back({{"class", finding.kind}, {"rule", finding.rule}, {"field", finding.field}, {"start", finding.start}, {"end", finding.end}, {"view", finding.view}, {"action", to_string(finding.action)}});
+    out.push_back({{"class", finding.kind},
+                   {"rule", finding.rule},
+                   {"field", finding.field},
+                   {"start", finding.start},
+                   {"end", finding.end},
+                   {"view", finding.view},
+                   {"action", to_string(finding.action)}});
   return out;
 }
 

@@ -21,13 +21,20 @@ const Guard& the_guard() {
 
 // "ghp_{A36}" with random characters of an alphabet: A letters and digits, w those and _-, h hex, B base 32, D digits, U capitals and digits, Q bech32.
 std::string make(std::string_view shape, unsigned seed) {
-  const std::map<char, std::string_view> alphabets{{'A', "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"}, {'w', "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-"},
-                                                   {'h', "0123456789abcdef"}, {'B', "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"}, {'D', "0123456789"},
-                                                   {'U', "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"}, {'Q', "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L"}};
+  const std::map<char, std::string_view> alphabets{{'A', "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"},
+                                                   {'w', "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-"},
+                                                   {'h', "0123456789abcdef"},
+                                                   {'B', "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"},
+                                                   {'D', "0123456789"},
+                                                   {'U', "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"},
+                                                   {'Q', "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L"}};
   std::mt19937 random(seed);
   std::string out;
   for (std::size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i] != '{') { out += shape[i]; continue; }
+    if (shape[i] != '{') {
+      out += shape[i];
+      continue;
+    }
     const std::size_t end = shape.find('}', i);
     const std::string_view of = alphabets.at(shape[i + 1]);
     for (int n = std::stoi(std::string(shape.substr(i + 2, end - i - 2))); n > 0; --n) out += of[random() % of.size()];
@@ -37,23 +44,69 @@ std::string make(std::string_view shape, unsigned seed) {
 }
 
 // The issuers' forms: at least one a rule.
-const std::pair<std::string_view, std::string_view> shapes[] = {
-    {"github-token", "ghp_{A36}"}, {"github-token", "gho_{A36}"}, {"github-token", "ghs_{A36}"}, {"github-fine-grained", "github_pat_{A22}_{A59}"}, {"npm-token", "npm_{A36}"},
-    {"gitlab-token", "glpat-{w20}"}, {"aws-access-key", "AKIA{B16}"}, {"aws-access-key", "ASIA{B16}"}, {"slack-token", "xoxb-{D12}-{D12}-{A24}"},
-    {"slack-token", "xoxp-{D12}-{D12}-{D12}-{h32}"}, {"slack-app-token", "xapp-1-{U11}-{D13}-{h64}"}, {"slack-webhook", "hooks.slack.com/services/T{U8}/B{U8}/{A24}"},
-    {"stripe-key", "sk_live_{A24}"}, {"stripe-key", "rk_live_{A99}"}, {"google-api-key", "AIzaSy{w33}"}, {"google-oauth-secret", "GOCSPX-{w28}"},
-    {"google-access-token", "ya29.{w120}"}, {"pypi-token", "pypi-AgEIcHlwaS5vcmc{w120}"}, {"sendgrid-key", "SG.{w22}.{w43}"}, {"twilio-key", "SK{h32}"},
-    {"anthropic-key", "sk-ant-api03-{w93}AA"}, {"openai-key", "sk-{A20}T3BlbkFJ{A20}"}, {"openai-key", "sk-proj-{w100}"}, {"huggingface-token", "hf_{A34}"},
-    {"digitalocean-token", "dop_v1_{h64}"}, {"shopify-token", "shpat_{h32}"}, {"telegram-bot-token", "{D9}:AA{w33}"}, {"json-web-token", "eyJ{A33}.eyJ{A60}.{w43}"},
-    {"weir-token", "weir_{D4}_{A40}"}, {"age-secret-key", "AGE-SECRET-KEY-1{Q58}"}, {"grafana-service-token", "glsa_{A32}_{h8}"}, {"grafana-cloud-token", "glc_{A120}"},
-    {"vault-token", "hvs.{w90}"}, {"sonar-token", "squ_{h40}"}, {"intra42-secret", "s-s4t2ud-{h64}"}, {"scalingo-token", "tk-us-{w48}"}, {"linear-key", "lin_api_{A40}"},
-    {"pulumi-token", "pul-{h40}"}, {"doppler-token", "dp.pt.{A43}"}, {"databricks-token", "dapi{h32}"}, {"planetscale-token", "pscale_tkn_{w43}"},
-    {"postman-key", "PMAK-{h24}-{h34}"}, {"rubygems-key", "rubygems_{h48}"}, {"crates-io-token", "cio{A32}"}, {"discord-webhook", "discord.com/api/webhooks/{D18}/{w68}"},
-    {"docker-token", "dckr_pat_{w27}"}, {"groq-key", "gsk_{A52}"}, {"replicate-token", "r8_{A37}"}, {"newrelic-key", "NRAK-{U27}"}, {"supabase-token", "sbp_{h40}"},
-    {"tailscale-key", "tskey-auth-{A16}-{A32}"}, {"notion-token", "ntn_{D11}{A35}"}, {"airtable-token", "pat{A14}.{h64}"}, {"figma-token", "figd_{w40}"},
-    {"square-token", "sq0atp-{w22}"}, {"mailgun-key", "key-{h32}"}, {"artifactory-token", "cmVmdGtu{A56}"}, {"vault-token-old", "s.{A24}"}, {"okta-token", "okta_token = 00{A40}"},
-    {"private-key", "-----BEGIN EC PRIVATE KEY-----\n{A64}\n{A64}\n-----END EC PRIVATE KEY-----"}, {"private-key", "-----BEGIN PGP PRIVATE KEY BLOCK-----\\n{A64}\\n{A60}"},
-    {"url-userinfo", "https://reader:{A12}@example.org/feed"}, {"url-query", "https://example.org/feed?n=1&api_key={h32}"}};
+const std::pair<std::string_view, std::string_view> shapes[] = {{"github-token", "ghp_{A36}"},
+                                                                {"github-token", "gho_{A36}"},
+                                                                {"github-token", "ghs_{A36}"},
+                                                                {"github-fine-grained", "github_pat_{A22}_{A59}"},
+                                                                {"npm-token", "npm_{A36}"},
+                                                                {"gitlab-token", "glpat-{w20}"},
+                                                                {"aws-access-key", "AKIA{B16}"},
+                                                                {"aws-access-key", "ASIA{B16}"},
+                                                                {"slack-token", "xoxb-{D12}-{D12}-{A24}"},
+                                                                {"slack-token", "xoxp-{D12}-{D12}-{D12}-{h32}"},
+                                                                {"slack-app-token", "xapp-1-{U11}-{D13}-{h64}"},
+                                                                {"slack-webhook", "hooks.slack.com/services/T{U8}/B{U8}/{A24}"},
+                                                                {"stripe-key", "sk_live_{A24}"},
+                                                                {"stripe-key", "rk_live_{A99}"},
+                                                                {"google-api-key", "AIzaSy{w33}"},
+                                                                {"google-oauth-secret", "GOCSPX-{w28}"},
+                                                                {"google-access-token", "ya29.{w120}"},
+                                                                {"pypi-token", "pypi-AgEIcHlwaS5vcmc{w120}"},
+                                                                {"sendgrid-key", "SG.{w22}.{w43}"},
+                                                                {"twilio-key", "SK{h32}"},
+                                                                {"anthropic-key", "sk-ant-api03-{w93}AA"},
+                                                                {"openai-key", "sk-{A20}T3BlbkFJ{A20}"},
+                                                                {"openai-key", "sk-proj-{w100}"},
+                                                                {"huggingface-token", "hf_{A34}"},
+                                                                {"digitalocean-token", "dop_v1_{h64}"},
+                                                                {"shopify-token", "shpat_{h32}"},
+                                                                {"telegram-bot-token", "{D9}:AA{w33}"},
+                                                                {"json-web-token", "eyJ{A33}.eyJ{A60}.{w43}"},
+                                                                {"weir-token", "weir_{D4}_{A40}"},
+                                                                {"age-secret-key", "AGE-SECRET-KEY-1{Q58}"},
+                                                                {"grafana-service-token", "glsa_{A32}_{h8}"},
+                                                                {"grafana-cloud-token", "glc_{A120}"},
+                                                                {"vault-token", "hvs.{w90}"},
+                                                                {"sonar-token", "squ_{h40}"},
+                                                                {"intra42-secret", "s-s4t2ud-{h64}"},
+                                                                {"scalingo-token", "tk-us-{w48}"},
+                                                                {"linear-key", "lin_api_{A40}"},
+                                                                {"pulumi-token", "pul-{h40}"},
+                                                                {"doppler-token", "dp.pt.{A43}"},
+                                                                {"databricks-token", "dapi{h32}"},
+                                                                {"planetscale-token", "pscale_tkn_{w43}"},
+                                                                {"postman-key", "PMAK-{h24}-{h34}"},
+                                                                {"rubygems-key", "rubygems_{h48}"},
+                                                                {"crates-io-token", "cio{A32}"},
+                                                                {"discord-webhook", "discord.com/api/webhooks/{D18}/{w68}"},
+                                                                {"docker-token", "dckr_pat_{w27}"},
+                                                                {"groq-key", "gsk_{A52}"},
+                                                                {"replicate-token", "r8_{A37}"},
+                                                                {"newrelic-key", "NRAK-{U27}"},
+                                                                {"supabase-token", "sbp_{h40}"},
+                                                                {"tailscale-key", "tskey-auth-{A16}-{A32}"},
+                                                                {"notion-token", "ntn_{D11}{A35}"},
+                                                                {"airtable-token", "pat{A14}.{h64}"},
+                                                                {"figma-token", "figd_{w40}"},
+                                                                {"square-token", "sq0atp-{w22}"},
+                                                                {"mailgun-key", "key-{h32}"},
+                                                                {"artifactory-token", "cmVmdGtu{A56}"},
+                                                                {"vault-token-old", "s.{A24}"},
+                                                                {"okta-token", "okta_token = 00{A40}"},
+                                                                {"private-key", "-----BEGIN EC PRIVATE KEY-----\n{A64}\n{A64}\n-----END EC PRIVATE KEY-----"},
+                                                                {"private-key", "-----BEGIN PGP PRIVATE KEY BLOCK-----\\n{A64}\\n{A60}"},
+                                                                {"url-userinfo", "https://reader:{A12}@example.org/feed"},
+                                                                {"url-query", "https://example.org/feed?n=1&api_key={h32}"}};
 
 std::set<std::string> found(std::string_view text) {
   std::set<std::string> out;
@@ -79,10 +132,13 @@ TEST(Guard, FindsEveryIssuersTokenWhereverItStands) {
 
 TEST(Guard, LeavesAloneWhatOnlyLooksLikeOne) {
   for (const std::string_view text :
-       {"ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "AKIAIOSFODNN7EXAMPLE", "AIzaSyaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "s.thisstringisalllowercase", "task-force sk-learn desk-lamp",
-        "mail bob@example.com or http://example.org/@user", "https://example.org/?key=the-10-best-things-of-2024&session=spring", "ssh://git@example.org/x.git",
-        "-----BEGIN PRIVATE KEY----- is how such a file starts", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "a // b@c", "https://example.org/a:b@c",
-        "https://example.org/resizer/v2/X.jpg?token=bf948e17b867165ba56e321fecbbc1744518f0593a980c3d7ec30d2ae38b094f", "rookTable = 0023452Lllk2KqjLBvaxANWEgTd7bqjsxjo8aZj0wd", "eyJhbGciOi is how a token starts", "commit 00fWkOjwwL9xiFd 0000000000000000000000000000000000000000", "npm_config_registry_and_other_settings_of_npm_here"})
+       {"ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "AKIAIOSFODNN7EXAMPLE", "AIzaSyaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "s.thisstringisalllowercase",
+        "task-force sk-learn desk-lamp", "mail bob@example.com or http://example.org/@user",
+        "https://example.org/?key=the-10-best-things-of-2024&session=spring", "ssh://git@example.org/x.git",
+        "-----BEGIN PRIVATE KEY----- is how such a file starts", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "a // b@c",
+        "https://example.org/a:b@c", "https://example.org/resizer/v2/X.jpg?token=bf948e17b867165ba56e321fecbbc1744518f0593a980c3d7ec30d2ae38b094f",
+        "rookTable = 0023452Lllk2KqjLBvaxANWEgTd7bqjsxjo8aZj0wd", "eyJhbGciOi is how a token starts",
+        "commit 00fWkOjwwL9xiFd 0000000000000000000000000000000000000000", "npm_config_registry_and_other_settings_of_npm_here"})
     EXPECT_TRUE(found(text).empty()) << text << " " << *found(text).begin();
 }
 
@@ -125,9 +181,11 @@ TEST(Guard, SpansAreBytesOfTheFieldInEveryView) {
 
 TEST(Guard, UrlsLoseTheirCredentialsAtEveryExit) {
   const std::string key = make("{h32}", 2);
-  const std::string text = R"({"url":"https://ann:pa%40ss@example.org:8443/feed?x=1&token=)" + key + R"(&y=2","h":"<a href='//a:b@h/?a&amp;api_key=)" + key + R"('>"})";
+  const std::string text =
+      R"({"url":"https://ann:pa%40ss@example.org:8443/feed?x=1&token=)" + key + R"(&y=2","h":"<a href='//a:b@h/?a&amp;api_key=)" + key + R"('>"})";
   const std::string clean = R"({"url":"https://example.org:8443/feed?x=1&token=[redacted]&y=2","h":"<a href='//h/?a&amp;api_key=[redacted]'>"})";
-  for (const Exit exit : {Exit::reader, Exit::export_file, Exit::error, Exit::event, Exit::log, Exit::mail}) EXPECT_EQ(the_guard().seal(exit, text).open(), clean);
+  for (const Exit exit : {Exit::reader, Exit::export_file, Exit::error, Exit::event, Exit::log, Exit::mail})
+    EXPECT_EQ(the_guard().seal(exit, text).open(), clean);
   EXPECT_EQ(the_guard().seal(Exit::asset, text).open(), text);
   EXPECT_EQ(the_guard().seal(Exit::reader, "https://example.org/?password=hunter2#x").open(), "https://example.org/?password=[redacted]#x");
   EXPECT_EQ(the_guard().seal(Exit::reader, "/add?url=https%3A%2F%2Fann%3Asecret%40example.org%2F").open().find("secret"), std::string::npos);
@@ -197,7 +255,8 @@ TEST(Guard, NothingSealedHoldsASecret) {
 
 // Linear: the worst texts we know of, 1 MB each.
 TEST(Guard, HostileTextCostsNoMoreThanItsLength) {
-  for (const std::string_view unit : {"//", "//a@", "//a:", "eyJ-", "eyJaaaaaaaaaaaa.eyJ", "xoxb-", "-----BEGIN PRIVATE KEY-----", "ghp_", "//?key=", "SK", "s.", "%2F", "&#x2f;", "a\u200b", ":AA", "https://x?", "AKIA-"}) {
+  for (const std::string_view unit : {"//", "//a@", "//a:", "eyJ-", "eyJaaaaaaaaaaaa.eyJ", "xoxb-", "-----BEGIN PRIVATE KEY-----", "ghp_", "//?key=", "SK",
+                                      "s.", "%2F", "&#x2f;", "a\u200b", ":AA", "https://x?", "AKIA-"}) {
     std::string text;
     while (text.size() < 1'000'000) text += unit;
     const auto start = std::chrono::steady_clock::now();

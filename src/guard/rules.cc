@@ -105,15 +105,39 @@ bool ends_url(char c) { return static_cast<unsigned char>(c) <= ' ' || c == '"' 
 std::string_view scheme_before(std::string_view text, std::size_t slashes) {
   if (slashes == 0 || text[slashes - 1] != ':') return {};
   std::size_t begin = slashes - 1;
-  while (begin > 0 && slashes - begin < 16 && (is_alnum(text[begin - 1]) || text[begin - 1] == '+' || text[begin - 1] == '.' || text[begin - 1] == '-')) --begin;
+  while (begin > 0 && slashes - begin < 16 && (is_alnum(text[begin - 1]) || text[begin - 1] == '+' || text[begin - 1] == '.' || text[begin - 1] == '-'))
+    --begin;
   return text.substr(begin, slashes - 1 - begin);
 }
 
 constexpr std::string_view password_keys[] = {"password", "passwd", "passwort", "pwd", "pass", "client_secret", "secret", "x-plex-token"};
-constexpr std::string_view token_keys[] = {"access_token", "accesstoken", "api-key", "api_key", "api_token", "apikey", "apitoken", "auth_token", "authtoken",
-                                           "authkey", "bearer", "feed_token", "id_token", "key", "oauth_token", "private_token", "refresh_token",
-                                           "secret_key", "secretkey", "session", "session_id", "sessionid", "subscription-key", "token", "user_token",
-                                           "x-api-key", "x-amz-security-token"};
+constexpr std::string_view token_keys[] = {"access_token",
+                                           "accesstoken",
+                                           "api-key",
+                                           "api_key",
+                                           "api_token",
+                                           "apikey",
+                                           "apitoken",
+                                           "auth_token",
+                                           "authtoken",
+                                           "authkey",
+                                           "bearer",
+                                           "feed_token",
+                                           "id_token",
+                                           "key",
+                                           "oauth_token",
+                                           "private_token",
+                                           "refresh_token",
+                                           "secret_key",
+                                           "secretkey",
+                                           "session",
+                                           "session_id",
+                                           "sessionid",
+                                           "subscription-key",
+                                           "token",
+                                           "user_token",
+                                           "x-api-key",
+                                           "x-amz-security-token"};
 
 // As random as a key: long, letters and digits, many bits a character, and no slug of words.
 bool looks_like_a_key(std::string_view value) {
@@ -142,17 +166,20 @@ void match_telegram(std::string_view text, std::size_t at, std::size_t& skip, st
 }
 
 constexpr std::string_view slashes[] = {"//"}, github[] = {"ghp_", "gho_", "ghu_", "ghs_", "ghr_"}, github_fine[] = {"github_pat_"}, npm[] = {"npm_"},
-    gitlab[] = {"glpat-", "gldt-", "glrt-", "glptt-", "glft-", "glsoat-", "glcbt-", "glimt-", "glagent-"}, aws[] = {"AKIA", "ASIA", "ABIA", "ACCA"},
-    slack[] = {"xoxb-", "xoxp-", "xoxa-", "xoxr-", "xoxs-", "xoxo-", "xoxe-", "xoxe."}, slack_app[] = {"xapp-"}, slack_hook[] = {"hooks.slack.com/"},
-    stripe[] = {"sk_live_", "rk_live_", "sk_test_", "rk_test_", "whsec_"}, google[] = {"AIzaSy"}, google_oauth[] = {"GOCSPX-"}, google_refresh[] = {"ya29."},
-    pypi[] = {"pypi-AgEI"}, sendgrid[] = {"SG."}, twilio[] = {"SK"}, openai[] = {"sk-"}, anthropic[] = {"sk-ant-"}, huggingface[] = {"hf_"},
-    digitalocean[] = {"dop_v1_", "doo_v1_", "dor_v1_"}, shopify[] = {"shpat_", "shpca_", "shppa_", "shpss_"}, telegram[] = {":AA"}, jwt[] = {"eyJ"},
-    pem[] = {"-----BEGIN "}, weir_token[] = {"weir_"}, age[] = {"AGE-SECRET-KEY-1"}, grafana[] = {"glsa_"}, grafana_cloud[] = {"glc_"}, vault[] = {"hvs.", "hvb."},
-    vault_old[] = {"s."}, sonar[] = {"squ_", "sqp_", "sqa_"}, okta[] = {"00"}, intra42[] = {"s-s4t2"}, scalingo[] = {"tk-us-"}, linear[] = {"lin_api_"},
-    pulumi[] = {"pul-"}, doppler[] = {"dp.pt."}, databricks[] = {"dapi"}, planetscale[] = {"pscale_tkn_", "pscale_pw_"}, postman[] = {"PMAK-"},
-    rubygems[] = {"rubygems_"}, cratesio[] = {"cio"}, discord_hook[] = {"discord.com/api/webhooks/", "discordapp.com/api/webhooks/"}, mailgun[] = {"key-"},
-    square[] = {"sq0atp-", "sq0csp-", "EAAA"}, artifactory[] = {"cmVmdGtu"}, dockerhub[] = {"dckr_pat_"}, groq[] = {"gsk_"}, replicate[] = {"r8_"},
-    newrelic[] = {"NRAK-"}, supabase[] = {"sbp_"}, tailscale[] = {"tskey-"}, notion[] = {"ntn_", "secret_"}, airtable[] = {"pat"}, figma[] = {"figd_"};
+                           gitlab[] = {"glpat-", "gldt-", "glrt-", "glptt-", "glft-", "glsoat-", "glcbt-", "glimt-", "glagent-"},
+                           aws[] = {"AKIA", "ASIA", "ABIA", "ACCA"}, slack[] = {"xoxb-", "xoxp-", "xoxa-", "xoxr-", "xoxs-", "xoxo-", "xoxe-", "xoxe."},
+                           slack_app[] = {"xapp-"}, slack_hook[] = {"hooks.slack.com/"}, stripe[] = {"sk_live_", "rk_live_", "sk_test_", "rk_test_", "whsec_"},
+                           google[] = {"AIzaSy"}, google_oauth[] = {"GOCSPX-"}, google_refresh[] = {"ya29."}, pypi[] = {"pypi-AgEI"}, sendgrid[] = {"SG."},
+                           twilio[] = {"SK"}, openai[] = {"sk-"}, anthropic[] = {"sk-ant-"}, huggingface[] = {"hf_"},
+                           digitalocean[] = {"dop_v1_", "doo_v1_", "dor_v1_"}, shopify[] = {"shpat_", "shpca_", "shppa_", "shpss_"}, telegram[] = {":AA"},
+                           jwt[] = {"eyJ"}, pem[] = {"-----BEGIN "}, weir_token[] = {"weir_"}, age[] = {"AGE-SECRET-KEY-1"}, grafana[] = {"glsa_"},
+                           grafana_cloud[] = {"glc_"}, vault[] = {"hvs.", "hvb."}, vault_old[] = {"s."}, sonar[] = {"squ_", "sqp_", "sqa_"}, okta[] = {"00"},
+                           intra42[] = {"s-s4t2"}, scalingo[] = {"tk-us-"}, linear[] = {"lin_api_"}, pulumi[] = {"pul-"}, doppler[] = {"dp.pt."},
+                           databricks[] = {"dapi"}, planetscale[] = {"pscale_tkn_", "pscale_pw_"}, postman[] = {"PMAK-"}, rubygems[] = {"rubygems_"},
+                           cratesio[] = {"cio"}, discord_hook[] = {"discord.com/api/webhooks/", "discordapp.com/api/webhooks/"}, mailgun[] = {"key-"},
+                           square[] = {"sq0atp-", "sq0csp-", "EAAA"}, artifactory[] = {"cmVmdGtu"}, dockerhub[] = {"dckr_pat_"}, groq[] = {"gsk_"},
+                           replicate[] = {"r8_"}, newrelic[] = {"NRAK-"}, supabase[] = {"sbp_"}, tailscale[] = {"tskey-"}, notion[] = {"ntn_", "secret_"},
+                           airtable[] = {"pat"}, figma[] = {"figd_"};
 
 // kind, rule, literals, pattern, check, longest. Formats are the issuers' own; each has a row in guard_test.cc.
 constexpr Rule table[] = {
@@ -163,9 +190,13 @@ constexpr Rule table[] = {
     {"secret.npm", "npm-token", npm, "npm_[0-9A-Za-z]{36}", Check::checksum},
     {"secret.gitlab", "gitlab-token", gitlab, "gl(?:pat|dt|rt|ptt|ft|soat|cbt|imt|agent)-[0-9A-Za-z_-]{20,64}(?:\\.[0-9a-z]{2}\\.[0-9a-z]{7})?"},
     {"secret.aws", "aws-access-key", aws, "A(?:KIA|SIA|BIA|CCA)[A-Z2-7]{16}"},
-    {"secret.slack", "slack-token", slack, "xox(?:[bpares]-(?:[0-9]{6,14}-){1,3}[0-9A-Za-z-]{6,80}|o-[0-9]+-[0-9A-Fa-f-]{20,80}|e-[0-9]+-[0-9A-Za-z]{60,255}|e\\.xox[bp]-[0-9]+-[0-9A-Za-z]{100,250})", Check::random, 400},
+    {"secret.slack", "slack-token", slack,
+     "xox(?:[bpares]-(?:[0-9]{6,14}-){1,3}[0-9A-Za-z-]{6,80}|o-[0-9]+-[0-9A-Fa-f-]{20,80}|e-[0-9]+-[0-9A-Za-z]{60,255}|e\\.xox[bp]-[0-9]+-[0-9A-Za-z]{100,250}"
+     ")",
+     Check::random, 400},
     {"secret.slack", "slack-app-token", slack_app, "xapp-[0-9]-[0-9A-Z]+-[0-9]+-[0-9a-f]{32,128}"},
-    {"secret.slack", "slack-webhook", slack_hook, "hooks\\.slack\\.com/(?:services|workflows|triggers)/[0-9A-Za-z+/]{40,120}", Check::random, 256, nullptr, false},
+    {"secret.slack", "slack-webhook", slack_hook, "hooks\\.slack\\.com/(?:services|workflows|triggers)/[0-9A-Za-z+/]{40,120}", Check::random, 256, nullptr,
+     false},
     {"secret.stripe", "stripe-key", stripe, "(?:[sr]k_(?:live|test)|whsec)_[0-9A-Za-z]{24,247}"},
     {"secret.google", "google-api-key", google, "AIzaSy[0-9A-Za-z_-]{33}"},
     {"secret.google", "google-oauth-secret", google_oauth, "GOCSPX-[0-9A-Za-z_-]{28}"},
@@ -174,7 +205,8 @@ constexpr Rule table[] = {
     {"secret.sendgrid", "sendgrid-key", sendgrid, "SG\\.[0-9A-Za-z_-]{22}\\.[0-9A-Za-z_-]{43}"},
     {"secret.twilio", "twilio-key", twilio, "SK[0-9a-f]{32}"},
     {"secret.anthropic", "anthropic-key", anthropic, "sk-ant-[a-z0-9]{3,8}-[0-9A-Za-z_-]{80,120}"},
-    {"secret.openai", "openai-key", openai, "sk-(?:[0-9A-Za-z]{20}T3BlbkFJ[0-9A-Za-z]{20}|(?:proj|svcacct|admin)-[0-9A-Za-z_-]{20,200}|[0-9A-Za-z]{48}|or-v1-[0-9a-f]{64})"},
+    {"secret.openai", "openai-key", openai,
+     "sk-(?:[0-9A-Za-z]{20}T3BlbkFJ[0-9A-Za-z]{20}|(?:proj|svcacct|admin)-[0-9A-Za-z_-]{20,200}|[0-9A-Za-z]{48}|or-v1-[0-9a-f]{64})"},
     {"secret.huggingface", "huggingface-token", huggingface, "hf_[0-9A-Za-z]{34,40}"},
     {"secret.digitalocean", "digitalocean-token", digitalocean, "do[por]_v1_[0-9a-f]{64}"},
     {"secret.shopify", "shopify-token", shopify, "shp(?:at|ca|pa|ss)_[0-9A-Fa-f]{32}"},
@@ -197,7 +229,8 @@ constexpr Rule table[] = {
     {"secret.postman", "postman-key", postman, "PMAK-[0-9a-f]{24}-[0-9a-f]{34}"},
     {"secret.rubygems", "rubygems-key", rubygems, "rubygems_[0-9a-f]{48}"},
     {"secret.crates", "crates-io-token", cratesio, "cio[0-9A-Za-z]{32}"},
-    {"secret.discord", "discord-webhook", discord_hook, "discord(?:app)?\\.com/api/webhooks/[0-9]{17,20}/[0-9A-Za-z_-]{60,80}", Check::random, 256, nullptr, false},
+    {"secret.discord", "discord-webhook", discord_hook, "discord(?:app)?\\.com/api/webhooks/[0-9]{17,20}/[0-9A-Za-z_-]{60,80}", Check::random, 256, nullptr,
+     false},
     {"secret.docker", "docker-token", dockerhub, "dckr_pat_[0-9A-Za-z_-]{27}"},
     {"secret.groq", "groq-key", groq, "gsk_[0-9A-Za-z]{52}"},
     {"secret.replicate", "replicate-token", replicate, "r8_[0-9A-Za-z]{37}"},

@@ -23,14 +23,14 @@ enum class Check {
 struct Rule {
   std::string_view kind, name;
   std::span<const std::string_view> literals;
-  std::string_view pattern = {};          // anchored at the literal; the whole match is the secret
+  std::string_view pattern = {};  // anchored at the literal; the whole match is the secret
   Check check = Check::random;
-  std::size_t longest = 256;              // bytes that the pattern may look at
+  std::size_t longest = 256;  // bytes that the pattern may look at
   // Instead of a pattern; appends what it finds. `at`: where the literal begins. Raises `skip` to where this rule has to look again at the earliest,
   // so that a scan stays linear in the text.
   void (*match)(std::string_view text, std::size_t at, std::size_t& skip, std::vector<Span>& found) = nullptr;
-  bool token = true;                      // the character before the literal must not be of a word
-  std::string_view context = {};          // a word (small letters) that begins within 64 bytes before, in any case
+  bool token = true;              // the character before the literal must not be of a word
+  std::string_view context = {};  // a word (small letters) that begins within 64 bytes before, in any case
 };
 
 std::span<const Rule> rules();

@@ -9,7 +9,8 @@ namespace weir::guard {
 namespace {
 
 bool of_a_token(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || c == '-' || c == '.' || c == ':' || c == '/' || c == '@' || c == '=' || c == '+';
+  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || c == '-' || c == '.' || c == ':' || c == '/' || c == '@' ||
+         c == '=' || c == '+';
 }
 
 struct Piece {
@@ -60,16 +61,16 @@ auto marks(std::string_view text, char mark) {
 std::size_t unseen(std::string_view text, std::size_t at) {
   const auto byte = [&](std::size_t i) { return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u; };
   switch (byte(0)) {
-    case 0xC2: return byte(1) == 0xAD ? 2 : 0;                                  // U+00AD
-    case 0xD8: return byte(1) == 0x9C ? 2 : 0;                                  // U+061C
-    case 0xCD: return byte(1) == 0x8F ? 2 : 0;                                  // U+034F
-    case 0xE1: return byte(1) == 0xA0 && byte(2) == 0x8E ? 3 : 0;               // U+180E
+    case 0xC2: return byte(1) == 0xAD ? 2 : 0;                     // U+00AD
+    case 0xD8: return byte(1) == 0x9C ? 2 : 0;                     // U+061C
+    case 0xCD: return byte(1) == 0x8F ? 2 : 0;                     // U+034F
+    case 0xE1: return byte(1) == 0xA0 && byte(2) == 0x8E ? 3 : 0;  // U+180E
     case 0xE2:
       if (byte(1) == 0x80) return (byte(2) >= 0x8B && byte(2) <= 0x8F) || (byte(2) >= 0xAA && byte(2) <= 0xAE) ? 3 : 0;  // U+200B–F, 202A–E
-      return byte(1) == 0x81 && byte(2) >= 0xA0 && byte(2) <= 0xAF ? 3 : 0;     // U+2060–206F
+      return byte(1) == 0x81 && byte(2) >= 0xA0 && byte(2) <= 0xAF ? 3 : 0;                                              // U+2060–206F
     case 0xEF:
-      if (byte(1) == 0xB8) return byte(2) >= 0x80 && byte(2) <= 0x8F ? 3 : 0;   // U+FE00–FE0F
-      return byte(1) == 0xBB && byte(2) == 0xBF ? 3 : 0;                        // U+FEFF
+      if (byte(1) == 0xB8) return byte(2) >= 0x80 && byte(2) <= 0x8F ? 3 : 0;         // U+FE00–FE0F
+      return byte(1) == 0xBB && byte(2) == 0xBF ? 3 : 0;                              // U+FEFF
     case 0xF3: return byte(1) == 0xA0 && byte(2) >= 0x80 && byte(2) <= 0x87 ? 4 : 0;  // U+E0000–E01FF
     default: return 0;
   }
@@ -121,7 +122,8 @@ namespace {
 
 bool read_entities(std::string_view text, Reading& out) {
   return replace(text, out, marks(text, '&'), [t = text](std::size_t at) -> Piece {
-    constexpr std::pair<std::string_view, char> names[] = {{"&colon;", ':'}, {"&sol;", '/'}, {"&commat;", '@'}, {"&lowbar;", '_'}, {"&hyphen;", '-'}, {"&period;", '.'}, {"&equals;", '='}, {"&plus;", '+'}, {"&quest;", '?'}};
+    constexpr std::pair<std::string_view, char> names[] = {{"&colon;", ':'},  {"&sol;", '/'},    {"&commat;", '@'}, {"&lowbar;", '_'}, {"&hyphen;", '-'},
+                                                           {"&period;", '.'}, {"&equals;", '='}, {"&plus;", '+'},   {"&quest;", '?'}};
     if (at + 1 < t.size() && t[at + 1] != '#') {
       for (const auto& [name, c] : names)
         if (t.substr(at).starts_with(name)) return {name.size(), c};

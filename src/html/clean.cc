@@ -20,10 +20,40 @@ constexpr int tiny = 2;                     // pixels: a picture of this size is
 
 // --- attributes we read ---
 
-enum class At : std::uint8_t { alt, colspan, data_lazy_src, data_lazy_srcset, data_original, data_src, data_srcset, datetime, dir, height, href, lang, media, open, poster, reversed, rowspan, sizes, span, src, srcset, start, style, title, type, value, width, count };
+enum class At : std::uint8_t {
+  alt,
+  colspan,
+  data_lazy_src,
+  data_lazy_srcset,
+  data_original,
+  data_src,
+  data_srcset,
+  datetime,
+  dir,
+  height,
+  href,
+  lang,
+  media,
+  open,
+  poster,
+  reversed,
+  rowspan,
+  sizes,
+  span,
+  src,
+  srcset,
+  start,
+  style,
+  title,
+  type,
+  value,
+  width,
+  count
+};
 constexpr std::array<std::string_view, static_cast<std::size_t>(At::count)> at_names = {
-    "alt", "colspan", "data-lazy-src", "data-lazy-srcset", "data-original", "data-src", "data-srcset", "datetime", "dir", "height", "href", "lang", "media", "open", "poster", "reversed", "rowspan", "sizes", "span", "src",
-    "srcset", "start", "style", "title", "type", "value", "width"};
+    "alt",   "colspan", "data-lazy-src", "data-lazy-srcset", "data-original", "data-src", "data-srcset", "datetime", "dir",    "height", "href",  "lang",
+    "media", "open",    "poster",        "reversed",         "rowspan",       "sizes",    "span",        "src",      "srcset", "start",  "style", "title",
+    "type",  "value",   "width"};
 static_assert(std::ranges::is_sorted(at_names));
 
 class Attributes {
@@ -80,15 +110,21 @@ bool is_tiny(const Attributes& of) {
 
 // Hosts that serve pictures to count readers, whatever size they claim.
 bool is_counter(std::string_view url) {
-  static constexpr std::string_view marks[] = {"://feeds.feedburner.com/~r/", "://pixel.wp.com/", "://stats.wordpress.com/", "://feeds.wordpress.com/1.0/", "://pixel.quantserve.com/", "://www.google-analytics.com/",
-                                               "://ad.doubleclick.net/", "://googleads.g.doubleclick.net/", "://b.scorecardresearch.com/", "://sb.scorecardresearch.com/", "://da.feedsportal.com/", "://rss.feedsportal.com/",
-                                               "://pi.feedsportal.com/", "://feedads.g.doubleclick.net/", "://www.facebook.com/tr?", "://medium.com/_/stat"};
+  static constexpr std::string_view marks[] = {"://feeds.feedburner.com/~r/", "://pixel.wp.com/",
+                                               "://stats.wordpress.com/",     "://feeds.wordpress.com/1.0/",
+                                               "://pixel.quantserve.com/",    "://www.google-analytics.com/",
+                                               "://ad.doubleclick.net/",      "://googleads.g.doubleclick.net/",
+                                               "://b.scorecardresearch.com/", "://sb.scorecardresearch.com/",
+                                               "://da.feedsportal.com/",      "://rss.feedsportal.com/",
+                                               "://pi.feedsportal.com/",      "://feedads.g.doubleclick.net/",
+                                               "://www.facebook.com/tr?",     "://medium.com/_/stat"};
   return std::ranges::any_of(marks, [&](std::string_view mark) { return url.find(mark) != std::string_view::npos; });
 }
 
 bool is_word(std::string_view text, std::size_t limit, std::string_view more) {
-  return !text.empty() && text.size() <= limit &&
-         std::ranges::all_of(text, [&](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || more.find(c) != std::string_view::npos; });
+  return !text.empty() && text.size() <= limit && std::ranges::all_of(text, [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || more.find(c) != std::string_view::npos;
+  });
 }
 
 // --- writing ---
@@ -122,25 +158,29 @@ struct Context {
   std::uint16_t parent = 0;      // the innermost written element; 0: none
   std::uint16_t formatting = 0;  // flags of formatting elements that are open
   std::uint16_t depth = 0;
-  bool in_p = false;             // a <p> in button scope: the next block would end it
-  bool in_a = false;             // an <a> that the next <a> would end
+  bool in_p = false;  // a <p> in button scope: the next block would end it
+  bool in_a = false;  // an <a> that the next <a> would end
   bool in_li = false, in_dd = false;
   bool in_pre = false;
 };
 
 struct Open {
-  Context outside;               // to go back to
+  Context outside;                // to go back to
   const Rule* written = nullptr;  // null: passed over, nothing to close
   std::uint16_t flags = 0;
 };
 
 bool is_one_of(std::uint16_t tag, auto... tags) { return ((tag == tags) || ...); }
 bool holds_rows(std::uint16_t tag) { return is_one_of(tag, LXB_TAG_TABLE, LXB_TAG_THEAD, LXB_TAG_TBODY, LXB_TAG_TFOOT, LXB_TAG_TR, LXB_TAG_COLGROUP); }
-bool is_table_part(std::uint16_t tag) { return is_one_of(tag, LXB_TAG_CAPTION, LXB_TAG_COLGROUP, LXB_TAG_COL, LXB_TAG_THEAD, LXB_TAG_TBODY, LXB_TAG_TFOOT, LXB_TAG_TR, LXB_TAG_TD, LXB_TAG_TH); }
+bool is_table_part(std::uint16_t tag) {
+  return is_one_of(tag, LXB_TAG_CAPTION, LXB_TAG_COLGROUP, LXB_TAG_COL, LXB_TAG_THEAD, LXB_TAG_TBODY, LXB_TAG_TFOOT, LXB_TAG_TR, LXB_TAG_TD, LXB_TAG_TH);
+}
 bool fits_in_table(std::uint16_t parent, std::uint16_t tag) {
   switch (parent) {
     case LXB_TAG_TABLE: return is_one_of(tag, LXB_TAG_CAPTION, LXB_TAG_COLGROUP, LXB_TAG_THEAD, LXB_TAG_TBODY, LXB_TAG_TFOOT);
-    case LXB_TAG_THEAD: case LXB_TAG_TBODY: case LXB_TAG_TFOOT: return tag == LXB_TAG_TR;
+    case LXB_TAG_THEAD:
+    case LXB_TAG_TBODY:
+    case LXB_TAG_TFOOT: return tag == LXB_TAG_TR;
     case LXB_TAG_TR: return is_one_of(tag, LXB_TAG_TD, LXB_TAG_TH);
     case LXB_TAG_COLGROUP: return tag == LXB_TAG_COL;
     default: return false;
@@ -156,11 +196,17 @@ class Writer {
     lxb_dom_node_t* node = root->first_child;
     while (node != nullptr) {
       const bool inside = visit(node);
-      if (inside && node->first_child != nullptr) { node = node->first_child; continue; }
+      if (inside && node->first_child != nullptr) {
+        node = node->first_child;
+        continue;
+      }
       if (inside) leave();
       while (node->next == nullptr) {
         node = node->parent;
-        if (node == root) { finish(); return; }
+        if (node == root) {
+          finish();
+          return;
+        }
         leave();
       }
       node = node->next;
@@ -306,18 +352,31 @@ class Writer {
   }
 
   void own(std::uint16_t tag, const Attributes& of) {
-    const auto count = [&](std::string_view name, At at, int most) { if (const int n = pixels(of[at], most); n > 1) number(name, n); };
+    const auto count = [&](std::string_view name, At at, int most) {
+      if (const int n = pixels(of[at], most); n > 1) number(name, n);
+    };
     switch (tag) {
-      case LXB_TAG_TD: case LXB_TAG_TH: count("colspan", At::colspan, 1000); count("rowspan", At::rowspan, 1000); break;
-      case LXB_TAG_COL: case LXB_TAG_COLGROUP: count("span", At::span, 1000); break;
+      case LXB_TAG_TD:
+      case LXB_TAG_TH:
+        count("colspan", At::colspan, 1000);
+        count("rowspan", At::rowspan, 1000);
+        break;
+      case LXB_TAG_COL:
+      case LXB_TAG_COLGROUP: count("span", At::span, 1000); break;
       case LXB_TAG_OL:
         count("start", At::start, 1'000'000'000 / 10);
         if (of.has(At::reversed)) attribute("reversed", "");
         if (of[At::type].size() == 1 && std::string_view("1aAiI").find(of[At::type][0]) != std::string_view::npos) attribute("type", of[At::type]);
         break;
       case LXB_TAG_LI: count("value", At::value, 1'000'000'000 / 10); break;
-      case LXB_TAG_TIME: case LXB_TAG_INS: case LXB_TAG_DEL: if (is_word(of[At::datetime], 40, "-:.+ ")) attribute("datetime", of[At::datetime]); break;
-      case LXB_TAG_DETAILS: if (of.has(At::open)) attribute("open", ""); break;
+      case LXB_TAG_TIME:
+      case LXB_TAG_INS:
+      case LXB_TAG_DEL:
+        if (is_word(of[At::datetime], 40, "-:.+ ")) attribute("datetime", of[At::datetime]);
+        break;
+      case LXB_TAG_DETAILS:
+        if (of.has(At::open)) attribute("open", "");
+        break;
       default: break;
     }
   }
@@ -328,7 +387,10 @@ class Writer {
       begin(rule.name);
       const std::size_t bare = out_.html.size();
       global(of);
-      if (out_.html.size() == bare || !html_) { out_.html.resize(before); return pass_over(0); }
+      if (out_.html.size() == bare || !html_) {
+        out_.html.resize(before);
+        return pass_over(0);
+      }
       end();
     } else {
       open_tag(rule, of);
@@ -523,8 +585,9 @@ struct Resolver {
       if (one->name == nullptr || one->value == nullptr || one->value_begin == nullptr || one->value_end == nullptr) continue;
       const std::string_view name = view(lexbor_hash_entry_str(&one->name->entry), one->name->entry.length), value = trim(view(one->value, one->value_size));
       std::string absolute;
-      if (holds_address(name)) { if (resolve(value).empty()) absolute = resolve(value, me.base); }
-      else if (name == "srcset" && value.find("data:") == std::string_view::npos) absolute = me.absolute_set(value);
+      if (holds_address(name)) {
+        if (resolve(value).empty()) absolute = resolve(value, me.base);
+      } else if (name == "srcset" && value.find("data:") == std::string_view::npos) absolute = me.absolute_set(value);
       if (!absolute.empty() && absolute != value) me.replace(*one, absolute);
     }
   }
@@ -540,7 +603,8 @@ Cleaned clean(std::string_view html, std::string_view base_url, const CleanOptio
   Resolver resolver{html, base_url, {}, 0};
   lxb_html_document_t* const document = options.resolve_only ? tree.parse(html, Start::body, &Resolver::on_tag, &resolver) : tree.parse(html, Start::body);
   if (!options.resolve_only) out.html.reserve(html.size() + html.size() / 8);
-  if (document->body != nullptr && (options.text || !options.resolve_only)) Writer(base_url, true, out).body(lxb_dom_interface_node(document->body), options.text);
+  if (document->body != nullptr && (options.text || !options.resolve_only))
+    Writer(base_url, true, out).body(lxb_dom_interface_node(document->body), options.text);
   if (options.resolve_only) {
     resolver.out.append(html, resolver.copied);
     out.html = std::move(resolver.out);

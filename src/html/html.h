@@ -37,16 +37,23 @@ std::string title_text(std::string_view html);
 
 // What a whole page says of itself. All addresses are absolute http(s), in the order of the page, each once.
 struct Page {
-  struct Link { std::string url, title; };
-  struct FeedLink { std::string url, title, type; };  // type: "application/rss+xml", …; empty for a guess
-  struct Icon { std::string url, type; int size = 0; };  // the larger side in pixels; 0 when it is not said
+  struct Link {
+    std::string url, title;
+  };
+  struct FeedLink {
+    std::string url, title, type;
+  };  // type: "application/rss+xml", …; empty for a guess
+  struct Icon {
+    std::string url, type;
+    int size = 0;
+  };  // the larger side in pixels; 0 when it is not said
 
-  std::string title;      // <title>, else og:title, else the first <h1>
+  std::string title;  // <title>, else og:title, else the first <h1>
   std::string site_name, description;
-  std::string language;   // <html lang>, as written
-  std::string base_url;   // after <base href>
-  std::string canonical;  // rel=canonical
-  std::string image;      // og:image
+  std::string language;           // <html lang>, as written
+  std::string base_url;           // after <base href>
+  std::string canonical;          // rel=canonical
+  std::string image;              // og:image
   std::vector<FeedLink> feeds;    // <link rel=alternate> with a feed's type
   std::vector<FeedLink> guesses;  // <a> that look like a feed's address: …/feed, …/rss.xml, …/atom
   std::vector<Icon> icons;        // rel=icon, shortcut icon, apple-touch-icon

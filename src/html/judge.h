@@ -15,11 +15,16 @@ inline bool stands_in(std::string_view name, auto&... list) { return ((std::rang
 
 // Empty when the output is clean.
 inline std::string complaint(std::string_view html) {
-  static constexpr std::string_view tags[] = {"a", "abbr", "address", "article", "aside", "audio", "b", "bdi", "bdo", "blockquote", "br", "caption", "cite", "code", "col", "colgroup", "dd", "del", "details", "dfn", "div", "dl", "dt",
-                                              "em", "figcaption", "figure", "footer", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "i", "img", "ins", "kbd", "li", "mark", "ol", "p", "picture", "pre", "q", "rp", "rt", "ruby",
-                                              "s", "samp", "section", "small", "source", "span", "strong", "sub", "summary", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "time", "tr", "u", "ul", "var", "video", "wbr"};
+  static constexpr std::string_view tags[] = {
+      "a",          "abbr",   "address", "article",  "aside", "audio",  "b",       "bdi",     "bdo", "blockquote", "br",    "caption",
+      "cite",       "code",   "col",     "colgroup", "dd",    "del",    "details", "dfn",     "div", "dl",         "dt",    "em",
+      "figcaption", "figure", "footer",  "h1",       "h2",    "h3",     "h4",      "h5",      "h6",  "header",     "hr",    "i",
+      "img",        "ins",    "kbd",     "li",       "mark",  "ol",     "p",       "picture", "pre", "q",          "rp",    "rt",
+      "ruby",       "s",      "samp",    "section",  "small", "source", "span",    "strong",  "sub", "summary",    "sup",   "table",
+      "tbody",      "td",     "tfoot",   "th",       "thead", "time",   "tr",      "u",       "ul",  "var",        "video", "wbr"};
   static constexpr std::string_view everywhere[] = {"title", "lang", "dir"};
-  static constexpr std::string_view attributes[] = {"colspan", "rowspan", "span", "start", "reversed", "type", "value", "datetime", "open", "media", "sizes", "alt", "width", "height"};
+  static constexpr std::string_view attributes[] = {"colspan",  "rowspan", "span",  "start", "reversed", "type",  "value",
+                                                    "datetime", "open",    "media", "sizes", "alt",      "width", "height"};
   static constexpr std::string_view addresses[] = {"href", "src", "poster", "srcset"};
   if (!is_valid_utf8(html)) return "not UTF-8";
   if (html.find('\0') != std::string_view::npos) return "NUL";
@@ -44,8 +49,9 @@ inline std::string complaint(std::string_view html) {
             if (!value.substr(at + 2).starts_with("http://") && !value.substr(at + 2).starts_with("https://")) return "srcset " + std::string(value);
         continue;
       }
-      const bool fixed = (attribute == "rel" && value == "noopener noreferrer") || (attribute == "loading" && value == "lazy") || (attribute == "referrerpolicy" && value == "no-referrer") ||
-                         (attribute == "controls" && value.empty()) || (attribute == "preload" && value == "none");
+      const bool fixed = (attribute == "rel" && value == "noopener noreferrer") || (attribute == "loading" && value == "lazy") ||
+                         (attribute == "referrerpolicy" && value == "no-referrer") || (attribute == "controls" && value.empty()) ||
+                         (attribute == "preload" && value == "none");
       if (!fixed && !stands_in(attribute, everywhere, attributes)) return name + " has " + attribute;
       if ((attribute == "width" || attribute == "height") && (value.size() < 2 && value < "3")) return "a tiny picture";
     }

@@ -11,7 +11,9 @@ class Plain {
   explicit Plain(std::string& out) : out_(out) {}
 
   void line() { wants_ = '\n'; }
-  void space() { if (wants_ == 0) wants_ = ' '; }
+  void space() {
+    if (wants_ == 0) wants_ = ' ';
+  }
 
   void add(std::string_view text, bool keep_lines = false) {
     for (std::size_t at = 0; at < text.size();) {

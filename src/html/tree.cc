@@ -7,16 +7,24 @@
 namespace weir::html {
 namespace {
 
-constexpr std::size_t step = 4096;              // bytes between looks at a tag that does not end
+constexpr std::size_t step = 4096;  // bytes between looks at a tag that does not end
 constexpr std::size_t pending_attributes = 16'384;
-constexpr std::size_t kept_arena = 1u << 20;    // a parser that grew beyond it is made anew
-constexpr std::size_t repeated_tags = 64;       // <body a=…><body b=…>: each only adds attributes to the one that is there
+constexpr std::size_t kept_arena = 1u << 20;  // a parser that grew beyond it is made anew
+constexpr std::size_t repeated_tags = 64;     // <body a=…><body b=…>: each only adds attributes to the one that is there
 
 // Start tags after which the tokenizer reads something else than markup: the tree builder must see them.
 bool switches_tokenizer(lxb_tag_id_t tag) {
   switch (tag) {
-    case LXB_TAG_SCRIPT: case LXB_TAG_STYLE: case LXB_TAG_TEXTAREA: case LXB_TAG_TITLE: case LXB_TAG_XMP: case LXB_TAG_IFRAME:
-    case LXB_TAG_NOEMBED: case LXB_TAG_NOFRAMES: case LXB_TAG_NOSCRIPT: case LXB_TAG_PLAINTEXT: return true;
+    case LXB_TAG_SCRIPT:
+    case LXB_TAG_STYLE:
+    case LXB_TAG_TEXTAREA:
+    case LXB_TAG_TITLE:
+    case LXB_TAG_XMP:
+    case LXB_TAG_IFRAME:
+    case LXB_TAG_NOEMBED:
+    case LXB_TAG_NOFRAMES:
+    case LXB_TAG_NOSCRIPT:
+    case LXB_TAG_PLAINTEXT: return true;
     default: return false;
   }
 }
@@ -33,7 +41,10 @@ void trim_attributes(lxb_html_token_t& tag, std::size_t limit) {
       return;
     }
     for (const lxb_html_token_attr_t* before = tag.attr_first; before != one; before = before->next)
-      if (before->name == one->name) { lxb_html_token_attr_remove(&tag, one); break; }
+      if (before->name == one->name) {
+        lxb_html_token_attr_remove(&tag, one);
+        break;
+      }
     one = next;
   }
 }

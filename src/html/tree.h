@@ -14,10 +14,10 @@
 namespace weir::html {
 
 struct Budget {
-  std::size_t depth = 256;           // open elements; deeper start tags are passed over, their content stays
-  std::size_t attributes = 256;      // of one tag; the rest is cut
-  std::size_t names = 20'000;        // distinct tag and attribute names: lexbor's tables have 128 buckets. Beyond: the document ends there
-  std::size_t arena = 96u << 20;     // bytes of nodes and text. Beyond: the document ends there
+  std::size_t depth = 256;        // open elements; deeper start tags are passed over, their content stays
+  std::size_t attributes = 256;   // of one tag; the rest is cut
+  std::size_t names = 20'000;     // distinct tag and attribute names: lexbor's tables have 128 buckets. Beyond: the document ends there
+  std::size_t arena = 96u << 20;  // bytes of nodes and text. Beyond: the document ends there
 };
 
 enum class Start { document, body };  // body: as if it stood inside <body> of a standards-mode page, which is what content of a feed is
@@ -46,7 +46,11 @@ class Tree {
   static lxb_html_token_t* on_token(lxb_html_tokenizer_t* tokenizer, lxb_html_token_t* token, void* self);
   bool passes(lxb_html_token_t& tag);
 
-  struct Arena { lexbor_mem_t* memory = nullptr; lexbor_mem_chunk_t* last = nullptr; std::size_t chunks = 0; };
+  struct Arena {
+    lexbor_mem_t* memory = nullptr;
+    lexbor_mem_chunk_t* last = nullptr;
+    std::size_t chunks = 0;
+  };
 
   lxb_html_document_t* document_ = nullptr;
   lxb_html_parser_t* parser_ = nullptr;  // the document's
@@ -62,7 +66,9 @@ class Tree {
 
 // --- small readers of lexbor's nodes ---
 
-inline std::string_view view(const lxb_char_t* data, std::size_t size) { return data == nullptr ? std::string_view() : std::string_view(reinterpret_cast<const char*>(data), size); }
+inline std::string_view view(const lxb_char_t* data, std::size_t size) {
+  return data == nullptr ? std::string_view() : std::string_view(reinterpret_cast<const char*>(data), size);
+}
 inline std::string_view text_of(lxb_dom_node_t* node) {
   const lexbor_str_t& data = lxb_dom_interface_character_data(node)->data;
   return view(data.data, data.length);
@@ -72,7 +78,9 @@ inline std::string_view name_of(const lxb_dom_attr_t* attribute) {
   const lxb_char_t* name = lxb_dom_attr_local_name(attribute, &size);
   return view(name, size);
 }
-inline std::string_view value_of(const lxb_dom_attr_t* attribute) { return attribute->value == nullptr ? std::string_view() : view(attribute->value->data, attribute->value->length); }
+inline std::string_view value_of(const lxb_dom_attr_t* attribute) {
+  return attribute->value == nullptr ? std::string_view() : view(attribute->value->data, attribute->value->length);
+}
 inline bool is_element(const lxb_dom_node_t* node) { return node->type == LXB_DOM_NODE_TYPE_ELEMENT; }
 
 // The node after `node` in document order inside `root`; `into` false passes over what is in it. Null at the end.

@@ -18,10 +18,20 @@ std::span<const EmbeddedAsset> embedded_assets();  // of the file that cmake/emb
 namespace {
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 14> types{{
-    {".html", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"}, {".css", "text/css; charset=utf-8"},
-    {".json", "application/json"}, {".webmanifest", "application/manifest+json"}, {".txt", "text/plain; charset=utf-8"},
-    {".opml", "text/x-opml; charset=utf-8"}, {".ico", "image/x-icon"}, {".png", "image/png"}, {".webp", "image/webp"}, {".jpg", "image/jpeg"},
-    {".woff2", "font/woff2"}, {".wasm", "application/wasm"}, {".map", "application/json"},
+    {".html", "text/html; charset=utf-8"},
+    {".js", "text/javascript; charset=utf-8"},
+    {".css", "text/css; charset=utf-8"},
+    {".json", "application/json"},
+    {".webmanifest", "application/manifest+json"},
+    {".txt", "text/plain; charset=utf-8"},
+    {".opml", "text/x-opml; charset=utf-8"},
+    {".ico", "image/x-icon"},
+    {".png", "image/png"},
+    {".webp", "image/webp"},
+    {".jpg", "image/jpeg"},
+    {".woff2", "font/woff2"},
+    {".wasm", "application/wasm"},
+    {".map", "application/json"},
 }};
 
 std::string_view type_of(std::string_view path) {

@@ -15,7 +15,7 @@ struct Asset {
   std::string type;      // MIME type
   std::string encoding;  // "br", "gzip" or nothing
   std::string etag;
-  std::string cache;     // value of Cache-Control: for ever when the name holds a hash
+  std::string cache;  // value of Cache-Control: for ever when the name holds a hash
   std::shared_ptr<const std::string> owned;
 };
 

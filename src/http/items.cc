@@ -48,7 +48,8 @@ Result<Signal> signal_of(const json::value& value, Time now, const std::string& 
     signal.at = std::min(*time, now);  // a clock that is ahead must not outweigh what comes later
   }
   signal.dwell_seconds = find_number(*object, "dwell_s");
-  if (signal.dwell_seconds && !(*signal.dwell_seconds >= 0 && *signal.dwell_seconds < 1e7)) return fail(Code::invalid, "seconds are expected", place + "dwell_s");
+  if (signal.dwell_seconds && !(*signal.dwell_seconds >= 0 && *signal.dwell_seconds < 1e7))
+    return fail(Code::invalid, "seconds are expected", place + "dwell_s");
   signal.id = std::string(find_string(*object, "id").value_or(""));
   if (signal.id.size() > 200) return fail(Code::invalid, "an id has at most 200 bytes", place + "id");
   if (signal.id.empty()) signal.id = to_hex(random_bytes(16));

@@ -43,7 +43,11 @@ json::object to_json(const Subscription& subscription) {
 }
 
 json::object to_json(const User& user) {
-  return {{"id", user.id.value}, {"name", user.name}, {"operator", user.is_operator}, {"has_password", user.has_password}, {"created_at", to_rfc3339(user.created_at)}};
+  return {{"id", user.id.value},
+          {"name", user.name},
+          {"operator", user.is_operator},
+          {"has_password", user.has_password},
+          {"created_at", to_rfc3339(user.created_at)}};
 }
 
 json::object to_json(const Token& token) {
@@ -73,12 +77,14 @@ json::object to_json(const Score& score) {
 
 json::object to_json(const Engine& engine, const StoredItem& stored) {
   json::object out = weir::to_json(seal_item(engine, stored.item, stored.verdict).open());
-  json::object ours{{"id", stored.id.value}, {"source", stored.source.value}, {"read", stored.read}, {"starred", stored.starred}, {"at", to_rfc3339(stored.at)}};
+  json::object ours{
+      {"id", stored.id.value}, {"source", stored.source.value}, {"read", stored.read}, {"starred", stored.starred}, {"at", to_rfc3339(stored.at)}};
   if (stored.score) ours["score"] = *stored.score;
   if (!stored.verdict.findings.empty()) {
     json::array findings;
     for (const Finding& one : stored.verdict.findings)
-      findings.push_back(json::object{{"class", one.kind}, {"rule", one.rule}, {"field", one.field}, {"start", one.start}, {"end", one.end}, {"view", one.view}});
+      findings.push_back(
+          json::object{{"class", one.kind}, {"rule", one.rule}, {"field", one.field}, {"start", one.start}, {"end", one.end}, {"view", one.view}});
     ours["findings"] = std::move(findings);
   }
   out["_weir"] = std::move(ours);  // in place of one that came from outside

@@ -45,7 +45,8 @@ json::object body_of(const Route& route) {
   json::object properties;
   json::array required;
   for (const Field& field : fields(route.accepts)) {
-    if (field.type == "items") return {{"required", true}, {"content", {{"application/json", {{"schema", schema("items")}}}, {"application/x-ndjson", json::object{}}}}};
+    if (field.type == "items")
+      return {{"required", true}, {"content", {{"application/json", {{"schema", schema("items")}}}, {"application/x-ndjson", json::object{}}}}};
     properties[field.name] = schema(field.type);
     if (field.required) required.push_back(json::value(field.name));
   }
@@ -86,18 +87,22 @@ json::object openapi_document() {
     if (!path.is_object()) path = json::object{};
     path.get_object()[to_lower_ascii(to_string(route.method))] = std::move(operation);
   }
-  const json::object error{{"type", "object"}, {"properties", {{"error", {{"type", "object"}, {"required", {"code", "message"}},
-      {"properties", {{"code", schema("string")}, {"message", schema("string")}, {"where", schema("string")}}}}}}}};
+  const json::object error{{"type", "object"},
+                           {"properties",
+                            {{"error",
+                              {{"type", "object"},
+                               {"required", {"code", "message"}},
+                               {"properties", {{"code", schema("string")}, {"message", schema("string")}, {"where", schema("string")}}}}}}}};
   return {
       {"openapi", "3.1.0"},
       {"info", {{"title", "Weir"}, {"version", "1"}, {"description", "Items are JSON Feed 1.1 items; _weir.id is the id that paths and signals use."}}},
       {"paths", std::move(paths)},
-      {"components", {
-          {"securitySchemes", {
-              {"token", {{"type", "http"}, {"scheme", "bearer"}}},
-              {"session", {{"type", "apiKey"}, {"in", "cookie"}, {"name", "weir"}}},
-              {"socket", {{"type", "apiKey"}, {"in", "header"}, {"name", "weir.sock"}, {"description", "only by the unix socket in the data folder"}}}}},
-          {"responses", {{"Error", {{"description", "what went wrong"}, {"content", {{"application/json", {{"schema", error}}}}}}}}}}},
+      {"components",
+       {{"securitySchemes",
+         {{"token", {{"type", "http"}, {"scheme", "bearer"}}},
+          {"session", {{"type", "apiKey"}, {"in", "cookie"}, {"name", "weir"}}},
+          {"socket", {{"type", "apiKey"}, {"in", "header"}, {"name", "weir.sock"}, {"description", "only by the unix socket in the data folder"}}}}},
+        {"responses", {{"Error", {{"description", "what went wrong"}, {"content", {{"application/json", {{"schema", error}}}}}}}}}}},
   };
 }
 

@@ -47,9 +47,12 @@ constexpr std::string_view password_form =
 Result<Response> file(const Call& call, std::string_view path) {
   const auto found = TRY(find_asset(call.router.options().assets, path, call.request.header("accept-encoding")));
   const bool is_page = found.type.starts_with("text/html");
-  if (!found.etag.empty() && call.request.header("if-none-match") == found.etag) return Response{304, {{"ETag", found.etag}, {"Cache-Control", found.cache}}, {}};
+  if (!found.etag.empty() && call.request.header("if-none-match") == found.etag)
+    return Response{304, {{"ETag", found.etag}, {"Cache-Control", found.cache}}, {}};
   Response response = is_page ? page(call.engine, 200, std::string(found.bytes), found.cache)
-                              : Response{200, {{"Content-Type", found.type}, {"Cache-Control", found.cache}, {"Vary", "Accept-Encoding"}}, seal_asset(call.engine, std::string(found.bytes))};
+                              : Response{200,
+                                         {{"Content-Type", found.type}, {"Cache-Control", found.cache}, {"Vary", "Accept-Encoding"}},
+                                         seal_asset(call.engine, std::string(found.bytes))};
   if (path == "sw.js") response.headers.push_back({"Content-Security-Policy", "default-src 'none'; connect-src 'self'; frame-ancestors 'none'"});
   if (!found.encoding.empty()) response.headers.push_back({"Content-Encoding", found.encoding});
   if (!found.etag.empty()) response.headers.push_back({"ETag", found.etag});
@@ -69,9 +72,10 @@ Response signed_in(const Call& call, const Accounts::Session& session) {
 Result<Response> home_page(Call& call) {
   auto found = file(call, "index.html");
   if (found) return found;
-  return small_page(call, 200, "Weir runs",
-                    "<p>This build has no reader in it: node and its packages were missing. <code>scripts/bootstrap</code> fetches them, "
-                    "<code>scripts/build</code> builds the reader in.</p>\n<p>Programs find everything at <a href=\"/api/openapi.json\">/api/openapi.json</a>.</p>");
+  return small_page(
+      call, 200, "Weir runs",
+      "<p>This build has no reader in it: node and its packages were missing. <code>scripts/bootstrap</code> fetches them, "
+      "<code>scripts/build</code> builds the reader in.</p>\n<p>Programs find everything at <a href=\"/api/openapi.json\">/api/openapi.json</a>.</p>");
 }
 
 // A one-time link is a form that posts itself: opening the address alone (a preview, a prefetch) uses nothing up.

@@ -78,7 +78,8 @@ Result<Response> add_token(Call& call) {
     if (!named) return std::unexpected(named.error());
     owner = named->id;
   }
-  const auto made = TRY(call.accounts.new_token(owner, *scope, SourceId{find_int(body, "source").value_or(0)}, repair_utf8(find_string(body, "name").value_or(""))));
+  const auto made =
+      TRY(call.accounts.new_token(owner, *scope, SourceId{find_int(body, "source").value_or(0)}, repair_utf8(find_string(body, "name").value_or(""))));
   json::object out = to_json(made.token);
   out["token"] = made.text;  // the one time it is seen
   return reply(call, out, 201);
@@ -136,8 +137,8 @@ Result<Response> sign_in(Call& call) {
   const json::object& body = *parsed;
   const auto link = find_string(body, "link");
   const std::string_view name = find_string(body, "user").value_or(find_string(body, "name").value_or(""));
-  auto session = link ? call.accounts.sign_in_by_link(*link, call.address)
-                      : call.accounts.sign_in(name, find_string(body, "password").value_or(""), call.address);
+  auto session =
+      link ? call.accounts.sign_in_by_link(*link, call.address) : call.accounts.sign_in(name, find_string(body, "password").value_or(""), call.address);
   if (!session) {
     if (session.error().error.code == Code::refused || session.error().error.code == Code::unavailable) return too_early(call, session.error());
     return std::unexpected(session.error().error);

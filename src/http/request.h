@@ -28,11 +28,11 @@ struct Header {
 
 struct Request {
   Method method = Method::get;
-  std::string target = "/";     // path and query as they came, still percent-encoded
+  std::string target = "/";  // path and query as they came, still percent-encoded
   std::vector<Header> headers;
   std::string body;
-  std::string peer;             // the address at the other end of the socket, without its port
-  bool local = false;           // by DIR/weir.sock or in this process: the operator
+  std::string peer;    // the address at the other end of the socket, without its port
+  bool local = false;  // by DIR/weir.sock or in this process: the operator
 
   // The first header of that name (lower case); empty when there is none.
   std::string_view header(std::string_view name) const;

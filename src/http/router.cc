@@ -19,16 +19,23 @@ constexpr std::size_t gzip_from = 1024;
 
 int status_of(Code code) {
   switch (code) {
-    case Code::invalid: case Code::malformed: case Code::too_deep: case Code::encoding: return 400;
+    case Code::invalid:
+    case Code::malformed:
+    case Code::too_deep:
+    case Code::encoding: return 400;
     case Code::unauthorised: return 401;
     case Code::forbidden: return 403;
     case Code::not_found: return 404;
     case Code::exists: return 409;
     case Code::too_large: return 413;
-    case Code::not_a_feed: case Code::refused: case Code::crashed: return 422;
-    case Code::unavailable: case Code::io: return 503;  // io: the disk; when it has room again, so do we
+    case Code::not_a_feed:
+    case Code::refused:
+    case Code::crashed: return 422;
+    case Code::unavailable:
+    case Code::io: return 503;  // io: the disk; when it has room again, so do we
     case Code::timeout: return 504;
-    case Code::corrupt: case Code::internal: return 500;
+    case Code::corrupt:
+    case Code::internal: return 500;
   }
   return 500;
 }
@@ -151,8 +158,7 @@ void take_ids(Call& call, const std::vector<std::string>& values) {
 
 }  // namespace
 
-Router::Router(Engine& engine, Accounts& accounts, RouterOptions options)
-    : engine_(engine), accounts_(accounts), options_(std::move(options)) {}
+Router::Router(Engine& engine, Accounts& accounts, RouterOptions options) : engine_(engine), accounts_(accounts), options_(std::move(options)) {}
 
 Response Router::refuse(int status, std::string_view code, std::string_view message, int retry_after) const {
   Response response = error_response(engine_, status, code, message, {});
@@ -202,7 +208,8 @@ std::variant<Call, Response> Router::admit(const Request& head) const {
   const bool by_cookie = call.credential.kind == Credential::Kind::session;
   const bool from_a_browser = !head.header("sec-fetch-site").empty() || !head.header("origin").empty();
   if (!safe(method) && (by_cookie || (call.route->access == Access::open && from_a_browser)) && !from_own_page(call))
-    return refuse(403, "forbidden", "a signed-in browser may change things from Weir's own pages only: Sec-Fetch-Site or Origin must say so; programs send a token");
+    return refuse(403, "forbidden",
+                  "a signed-in browser may change things from Weir's own pages only: Sec-Fetch-Site or Origin must say so; programs send a token");
   call.query = Query::parse(target->query);
   if (call.query.broken()) return refuse(400, "invalid", "the query is not UTF-8 in percent-encoding");
   return call;

@@ -67,26 +67,26 @@ struct Call {
   Principal who;          // user 0 on an open route that nobody signed in to
   Credential credential;  // what it was proved with
   Query query;
-  SourceId source;        // of {source}
-  ItemId item;            // of {item}
-  std::int64_t id = 0;    // of {id}
-  std::string rest;       // of {rest}: the end of the path
-  std::string address;    // of the client, looked for behind trusted proxies
-  bool tls = false;       // the client's own connection is encrypted
+  SourceId source;      // of {source}
+  ItemId item;          // of {item}
+  std::int64_t id = 0;  // of {id}
+  std::string rest;     // of {rest}: the end of the path
+  std::string address;  // of the client, looked for behind trusted proxies
+  bool tls = false;     // the client's own connection is encrypted
 };
 
 using Handler = Result<Response> (*)(Call&);
 
 struct Route {
   Method method = Method::other;
-  std::string_view path;      // "/api/items/{item}/why"
+  std::string_view path;  // "/api/items/{item}/why"
   Access access = Access::unset;
   Owner owner = Owner::unset;
   Handler handler = nullptr;
-  std::string_view says;      // one line, for /api/openapi.json and docs/api.md
+  std::string_view says;  // one line, for /api/openapi.json and docs/api.md
   Lane lane = Lane::fast;
-  std::size_t body = 0;       // bytes a body may have; 0: it has none
-  std::string_view accepts;   // parameters and members, "name:type" by spaces; "?" after the name: may be absent
+  std::size_t body = 0;      // bytes a body may have; 0: it has none
+  std::string_view accepts;  // parameters and members, "name:type" by spaces; "?" after the name: may be absent
 };
 
 // Every route, in the order of docs/api.md. A route without a complete entry does not compile (routes.cc).

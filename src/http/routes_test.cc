@@ -30,7 +30,9 @@ class RoutesTest : public testing::Test {
     std::filesystem::remove_all(dir_);
   }
   Response ask(std::string_view method, std::string target, std::string body = {}) {
-    return handle(*engine_, *accounts_, {.method = method_named(method), .target = std::move(target), .headers = {{"host", "x"}}, .body = std::move(body), .peer = {}, .local = true});
+    return handle(
+        *engine_, *accounts_,
+        {.method = method_named(method), .target = std::move(target), .headers = {{"host", "x"}}, .body = std::move(body), .peer = {}, .local = true});
   }
   json::value value(const Response& response) { return parse_json(response.bytes()).value(); }
   std::int64_t push_source() { return value(ask("POST", "/api/sources", R"({"push":true,"title":"pushed"})")).at("id").as_int64(); }
@@ -42,8 +44,9 @@ class RoutesTest : public testing::Test {
 
 TEST_F(RoutesTest, PushListReadStar) {
   const std::string source = std::to_string(push_source());
-  const Response pushed = ask("POST", "/api/sources/" + source + "/items",
-                              R"([{"id":"1","title":"First","content_html":"<p>one<script>x()</script>","_weir":{"read":true,"id":99},"own":[1]},{"id":"2","title":"Second"}])");
+  const Response pushed =
+      ask("POST", "/api/sources/" + source + "/items",
+          R"([{"id":"1","title":"First","content_html":"<p>one<script>x()</script>","_weir":{"read":true,"id":99},"own":[1]},{"id":"2","title":"Second"}])");
   EXPECT_EQ(pushed.bytes(), R"({"stored":2,"duplicates":0})");
   EXPECT_EQ(ask("POST", "/api/sources/" + source + "/items", R"({"id":"2","title":"Second"})").bytes(), R"({"stored":0,"duplicates":1})");
 

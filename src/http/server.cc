@@ -110,7 +110,10 @@ struct Outbox : std::enable_shared_from_this<Outbox> {
     const std::scoped_lock lock(mutex);
     if (waiting.size() < stream_queue) waiting.push_back(std::move(message));
     else overflow = true;  // too slow: it comes back with Last-Event-ID
-    if (!std::exchange(rung, true)) asio::post(executor, [self = weak_from_this()] { if (auto box = self.lock()) box->bell.cancel(); });
+    if (!std::exchange(rung, true))
+      asio::post(executor, [self = weak_from_this()] {
+        if (auto box = self.lock()) box->bell.cancel();
+      });
   }
   std::deque<Sealed<std::string>> take() {
     const std::scoped_lock lock(mutex);
@@ -164,11 +167,11 @@ struct Server::Parts {
   asio::io_context io{1};
   Tcp::acceptor tcp{io};
   Unix::acceptor local{io};
-  std::set<Connection*> connections;            // I/O thread
-  std::set<std::shared_ptr<Outbox>> streams;    // I/O thread
-  asio::steady_timer room{io};                  // rung when a connection has gone
-  bool stopping = false;                        // I/O thread
-  SteadyTime complained{};                      // I/O thread: when a full table of descriptors was last logged
+  std::set<Connection*> connections;          // I/O thread
+  std::set<std::shared_ptr<Outbox>> streams;  // I/O thread
+  asio::steady_timer room{io};                // rung when a connection has gone
+  bool stopping = false;                      // I/O thread
+  SteadyTime complained{};                    // I/O thread: when a full table of descriptors was last logged
   std::promise<void> drained;
   bool drained_said = false;
   std::string address;
@@ -340,7 +343,10 @@ asio::awaitable<void> Server::Parts::accept(Acceptor& acceptor) {
 template <class Stream>
 asio::awaitable<void> Server::Parts::serve(Stream stream, std::string peer, bool is_local) {
   Connection me;
-  me.close = [&stream] { ErrorCode ignored; stream.socket().close(ignored); };
+  me.close = [&stream] {
+    ErrorCode ignored;
+    stream.socket().close(ignored);
+  };
   me.since = std::chrono::steady_clock::now();
   connections.insert(&me);
   beast::flat_buffer buffer;
@@ -382,7 +388,8 @@ std::string_view misframed(const wire::request_parser<wire::string_body>& parser
   if (message.count(wire::field::transfer_encoding) && (!parser.chunked() || message.count(wire::field::transfer_encoding) > 1))
     return "the only Transfer-Encoding here is chunked";
   const std::string_view length(message[wire::field::content_length]);
-  if (message.count(wire::field::content_length) > 1 || length.find_first_not_of("0123456789") != std::string_view::npos) return "one Content-Length of digits is expected";
+  if (message.count(wire::field::content_length) > 1 || length.find_first_not_of("0123456789") != std::string_view::npos)
+    return "one Content-Length of digits is expected";
   if (message.count(wire::field::transfer_encoding) && message.count(wire::field::content_length)) return "Content-Length and Transfer-Encoding together";
   return {};
 }

@@ -23,7 +23,8 @@ std::string text_of(const json::object& body, std::string_view key) { return rep
 
 json::object report(const ImportReport& report) {
   json::array refused;
-  for (const Error& error : report.refused) refused.push_back(json::object{{"code", to_string(error.code)}, {"message", error.message}, {"where", error.where}});
+  for (const Error& error : report.refused)
+    refused.push_back(json::object{{"code", to_string(error.code)}, {"message", error.message}, {"where", error.where}});
   return {{"added", report.added}, {"known", report.known}, {"refused", std::move(refused)}};
 }
 
@@ -110,7 +111,9 @@ Result<Response> import_file(Call& call) {
 
 Result<Response> export_opml(Call& call) {
   std::string opml = TRY(call.engine.export_opml(call.who.user));
-  return Response{200, {{"Content-Type", "text/x-opml; charset=utf-8"}, {"Content-Disposition", "attachment; filename=\"weir.opml\""}}, seal_export(call.engine, std::move(opml))};
+  return Response{200,
+                  {{"Content-Type", "text/x-opml; charset=utf-8"}, {"Content-Disposition", "attachment; filename=\"weir.opml\""}},
+                  seal_export(call.engine, std::move(opml))};
 }
 
 }  // namespace weir::http

@@ -54,7 +54,10 @@ Scan scan(std::string_view text) {
       else if (c == 0xE0 && left >= 3 && p[1] >= 0xA0 && tail(1) && tail(2)) p += 3;
       else if (c == 0xED && left >= 3 && p[1] < 0xA0 && tail(1) && tail(2)) p += 3;
       else if (c >= 0xF0 && c <= 0xF4 && left >= 4 && tail(1) && tail(2) && tail(3) && (c != 0xF0 || p[1] >= 0x90) && (c != 0xF4 || p[1] < 0x90)) p += 4;
-      else { found.utf8 = false; return found; }
+      else {
+        found.utf8 = false;
+        return found;
+      }
     }
   }
   return found;
@@ -172,7 +175,8 @@ std::string_view wide(std::string_view b) {
 // (GB 2312 level 1, Big5 level 1, kana, hangul syllables, lower-case Cyrillic, …).
 std::string_view legacy(std::string_view bytes) {
   bytes = bytes.substr(0, 64 * 1024);
-  std::size_t high = 0, paired = 0, euc = 0, euc_bad = 0, pairs = 0, kana = 0, hangul = 0, big5 = 0, big5_bad = 0, sjis = 0, sjis_kana = 0, sjis_bad = 0, gbk_bad = 0;
+  std::size_t high = 0, paired = 0, euc = 0, euc_bad = 0, pairs = 0, kana = 0, hangul = 0, big5 = 0, big5_bad = 0, sjis = 0, sjis_kana = 0, sjis_bad = 0,
+              gbk_bad = 0;
   std::array<std::size_t, 256> count{};
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     const unsigned a = byte(bytes, i);
@@ -186,7 +190,10 @@ std::string_view legacy(std::string_view bytes) {
     const unsigned a = byte(bytes, i), b = byte(bytes, i + 1);
     if (a < 0x80) continue;
     ++euc;
-    if (a < 0xA1 || b < 0xA1) { ++euc_bad; continue; }
+    if (a < 0xA1 || b < 0xA1) {
+      ++euc_bad;
+      continue;
+    }
     kana += a == 0xA4 || a == 0xA5;
     hangul += a >= 0xB0 && a <= 0xC8;
     ++i;
@@ -286,8 +293,11 @@ Result<Decoded> to_utf8(std::string_view bytes, std::string_view content_type) {
   };
 
   // A mark at the front is never wrong.
-  static constexpr std::pair<std::string_view, std::string_view> marks[] = {
-      {"\xEF\xBB\xBF", "utf-8"}, {std::string_view("\xFF\xFE\0\0", 4), "utf-32le"}, {std::string_view("\0\0\xFE\xFF", 4), "utf-32be"}, {"\xFE\xFF", "utf-16be"}, {"\xFF\xFE", "utf-16le"}};
+  static constexpr std::pair<std::string_view, std::string_view> marks[] = {{"\xEF\xBB\xBF", "utf-8"},
+                                                                            {std::string_view("\xFF\xFE\0\0", 4), "utf-32le"},
+                                                                            {std::string_view("\0\0\xFE\xFF", 4), "utf-32be"},
+                                                                            {"\xFE\xFF", "utf-16be"},
+                                                                            {"\xFF\xFE", "utf-16le"}};
   std::string_view said_by_mark;
   for (const auto& [mark, name] : marks)
     if (bytes.starts_with(mark)) {
@@ -301,7 +311,10 @@ Result<Decoded> to_utf8(std::string_view bytes, std::string_view content_type) {
   const auto ascii_label = [](std::string_view label) { return equal_ignoring_case(label, "us-ascii") || equal_ignoring_case(label, "ascii"); };
   const std::string_view nothing;
   const std::string_view wide_name = said_by_mark.empty() ? wide(bytes) : nothing;
-  for (const auto& [label, by] : {std::pair{said_by_mark, "byte order mark"}, {charset_parameter(content_type), "HTTP header"}, {wide_name, "first bytes"}, {declared(bytes), "declaration"}}) {
+  for (const auto& [label, by] : {std::pair{said_by_mark, "byte order mark"},
+                                  {charset_parameter(content_type), "HTTP header"},
+                                  {wide_name, "first bytes"},
+                                  {declared(bytes), "declaration"}}) {
     if (label.empty()) continue;
     const std::string name = charset_name(label);
     if (name.empty()) {
@@ -315,7 +328,10 @@ Result<Decoded> to_utf8(std::string_view bytes, std::string_view content_type) {
         return out;
       }
       out.warnings.push_back("the " + std::string(by) + " says utf-8, but the bytes are not");
-      if (mostly_utf8(bytes) || !said_by_mark.empty()) { out.text = repair_utf8(bytes); return finish(name); }
+      if (mostly_utf8(bytes) || !said_by_mark.empty()) {
+        out.text = repair_utf8(bytes);
+        return finish(name);
+      }
       continue;
     }
     const bool is_wide = name.starts_with("utf-16") || name.starts_with("utf-32");
@@ -331,11 +347,17 @@ Result<Decoded> to_utf8(std::string_view bytes, std::string_view content_type) {
     }
     const lxb_encoding_data_t* encoding = find_encoding(real);
     if (encoding == nullptr || encoding->encoding == LXB_ENCODING_REPLACEMENT) continue;
-    if (found.ascii && found.plain && !is_wide && encoding->encoding != LXB_ENCODING_ISO_2022_JP) { out.text = bytes; return finish(real); }
+    if (found.ascii && found.plain && !is_wide && encoding->encoding != LXB_ENCODING_ISO_2022_JP) {
+      out.text = bytes;
+      return finish(real);
+    }
     const std::size_t errors = decode(bytes, *encoding, out.text);
     if (errors > 0) {
       out.warnings.push_back("bytes that are not " + std::string(real) + " were replaced");
-      if (found.utf8 && !is_wide) { out.text.clear(); continue; }  // they are something else, and sound
+      if (found.utf8 && !is_wide) {
+        out.text.clear();
+        continue;
+      }  // they are something else, and sound
     }
     return finish(real);
   }
@@ -347,7 +369,8 @@ Result<Decoded> to_utf8(std::string_view bytes, std::string_view content_type) {
   }
   // A stray control character is damage; one in twenty is a picture or an archive.
   const auto controls = std::ranges::count_if(bytes, [](char c) { return static_cast<unsigned char>(c) < '\t'; });
-  if (static_cast<std::size_t>(controls) * 20 > bytes.size()) return fail(Code::encoding, "the bytes are no text in any charset that was tried", {}, "give a feed, or name its charset");
+  if (static_cast<std::size_t>(controls) * 20 > bytes.size())
+    return fail(Code::encoding, "the bytes are no text in any charset that was tried", {}, "give a feed, or name its charset");
   if (mostly_utf8(bytes)) {
     out.warnings.emplace_back("bytes that are not utf-8 were replaced");
     out.text = repair_utf8(bytes);

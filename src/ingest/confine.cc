@@ -35,19 +35,21 @@ constexpr unsigned architecture = AUDIT_ARCH_AARCH64;
 #endif
 
 // What parsing needs: memory, time, and the socket it was given.
-constexpr int allowed[] = {SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk, SYS_futex, SYS_clock_gettime, SYS_gettimeofday, SYS_setitimer,
-                           SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_restart_syscall, SYS_getrandom, SYS_sched_yield, SYS_exit, SYS_exit_group,
+constexpr int allowed[] = {
+    SYS_read,        SYS_write,         SYS_readv,        SYS_writev,       SYS_munmap,       SYS_mremap,         SYS_madvise,         SYS_brk,
+    SYS_futex,       SYS_clock_gettime, SYS_gettimeofday, SYS_setitimer,    SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_restart_syscall, SYS_getrandom,
+    SYS_sched_yield, SYS_exit,          SYS_exit_group,
 #ifdef WEIR_SANITIZED
-                           SYS_sigaltstack, SYS_getpid, SYS_gettid, SYS_rt_sigaction,
+    SYS_sigaltstack, SYS_getpid,        SYS_gettid,       SYS_rt_sigaction,
 #endif
 };
 
 // What libraries try on the side and survive without: they are told no. Everything else kills.
 constexpr int denied[] = {
 #ifdef SYS_open
-    SYS_open, SYS_stat, SYS_access, SYS_readlink,
+    SYS_open,   SYS_stat,       SYS_access, SYS_readlink,
 #endif
-    SYS_openat, SYS_newfstatat, SYS_fstat, SYS_statx, SYS_faccessat, SYS_readlinkat, SYS_ioctl, SYS_sched_getaffinity};
+    SYS_openat, SYS_newfstatat, SYS_fstat,  SYS_statx,    SYS_faccessat, SYS_readlinkat, SYS_ioctl, SYS_sched_getaffinity};
 
 bool filter_system_calls() {
   std::vector<sock_filter> f;
@@ -67,8 +69,14 @@ bool filter_system_calls() {
     end(SECCOMP_RET_KILL_PROCESS);
     end(SECCOMP_RET_ALLOW);
   }
-  for (const int call : allowed) { skip_unless(static_cast<unsigned>(call), 1); end(SECCOMP_RET_ALLOW); }
-  for (const int call : denied) { skip_unless(static_cast<unsigned>(call), 1); end(SECCOMP_RET_ERRNO | EACCES); }
+  for (const int call : allowed) {
+    skip_unless(static_cast<unsigned>(call), 1);
+    end(SECCOMP_RET_ALLOW);
+  }
+  for (const int call : denied) {
+    skip_unless(static_cast<unsigned>(call), 1);
+    end(SECCOMP_RET_ERRNO | EACCES);
+  }
   end(SECCOMP_RET_KILL_PROCESS);
 
   const sock_fprog program{static_cast<unsigned short>(f.size()), f.data()};
@@ -78,7 +86,9 @@ bool filter_system_calls() {
 // A ruleset that handles everything this kernel's Landlock knows and allows nothing of it. Its ABI version; 0 when there is none. (Debian 12's header stops at
 // ABI 2, so the structure stands here.)
 int landlock_everything() {
-  struct { std::uint64_t files, network, scopes; } handled{};
+  struct {
+    std::uint64_t files, network, scopes;
+  } handled{};
   const int abi = static_cast<int>(syscall(SYS_landlock_create_ruleset, nullptr, 0, 1u));
   if (abi < 1) return 0;
   const unsigned file_rights = abi >= 5 ? 16 : abi >= 3 ? 15 : abi >= 2 ? 14 : 13;

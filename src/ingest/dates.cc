@@ -16,28 +16,208 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80); }
 
 // Beginnings of month names, lower case; the first that fits counts. English first; then de fr es it pt nl sv pl ru el hu, where they differ.
-struct MonthName { string_view begins; int month; };
+struct MonthName {
+  string_view begins;
+  int month;
+};
 constexpr auto month_names = std::to_array<MonthName>({
-    {"jan", 1}, {"feb", 2}, {"mar", 3}, {"apr", 4}, {"may", 5}, {"jun", 6}, {"jul", 7}, {"aug", 8}, {"sep", 9}, {"oct", 10}, {"nov", 11}, {"dec", 12},
-    {"j\u00e4n", 1}, {"gen", 1}, {"ene", 1}, {"sty", 1}, {"янв", 1}, {"ιαν", 1}, {"Ιαν", 1}, {"Ιαν", 1}, {"f\u00e9v", 2}, {"fev", 2}, {"lut", 2}, {"фев", 2}, {"Φεβ", 2}, {"φεβ", 2},
-    {"m\u00e4r", 3}, {"mrz", 3}, {"mrt", 3}, {"maa", 3}, {"m\u00e1r", 3}, {"мар", 3}, {"Μ\u03ac\u03c1", 3}, {"Μαρ", 3}, {"μαρ", 3}, {"avr", 4}, {"abr", 4}, {"kwi", 4}, {"\u00e1pr", 4},
-    {"апр", 4}, {"Απρ", 4}, {"απρ", 4}, {"mai", 5}, {"mag", 5}, {"mei", 5}, {"maj", 5}, {"m\u00e1j", 5}, {"мая", 5}, {"май", 5}, {"Μ\u03ac\u03b9", 5}, {"Μα\u03ca", 5}, {"Μαι", 5}, {"μαι", 5},
-    {"juin", 6}, {"giu", 6}, {"cze", 6}, {"j\u00fan", 6}, {"июн", 6}, {"Ιο\u03cd\u03bd", 6}, {"Ιουν", 6}, {"Ιον", 6}, {"ιουν", 6}, {"juil", 7}, {"lug", 7}, {"lip", 7}, {"j\u00fal", 7}, {"июл", 7},
-    {"Ιο\u03cd\u03bb", 7}, {"Ιουλ", 7}, {"Ιολ", 7}, {"ιουλ", 7}, {"ao\u00fb", 8}, {"aou", 8}, {"ago", 8}, {"sie", 8}, {"авг", 8}, {"Α\u03cd\u03b3", 8}, {"Αυγ", 8}, {"αυγ", 8}, {"set", 9},
-    {"wrz", 9}, {"сен", 9}, {"Σεπ", 9}, {"σεπ", 9}, {"okt", 10}, {"ott", 10}, {"out", 10}, {"pa\u017a", 10}, {"окт", 10}, {"Οκτ", 10}, {"οκτ", 10}, {"lis", 11}, {"ноя", 11}, {"Νο\u03ad", 11},
-    {"Νοε", 11}, {"νοε", 11}, {"dez", 12}, {"d\u00e9c", 12}, {"dic", 12}, {"gru", 12}, {"дек", 12}, {"Δεκ", 12}, {"δεκ", 12},
+    {"jan", 1},
+    {"feb", 2},
+    {"mar", 3},
+    {"apr", 4},
+    {"may", 5},
+    {"jun", 6},
+    {"jul", 7},
+    {"aug", 8},
+    {"sep", 9},
+    {"oct", 10},
+    {"nov", 11},
+    {"dec", 12},
+    {"j\u00e4n", 1},
+    {"gen", 1},
+    {"ene", 1},
+    {"sty", 1},
+    {"янв", 1},
+    {"ιαν", 1},
+    {"Ιαν", 1},
+    {"Ιαν", 1},
+    {"f\u00e9v", 2},
+    {"fev", 2},
+    {"lut", 2},
+    {"фев", 2},
+    {"Φεβ", 2},
+    {"φεβ", 2},
+    {"m\u00e4r", 3},
+    {"mrz", 3},
+    {"mrt", 3},
+    {"maa", 3},
+    {"m\u00e1r", 3},
+    {"мар", 3},
+    {"Μ\u03ac\u03c1", 3},
+    {"Μαρ", 3},
+    {"μαρ", 3},
+    {"avr", 4},
+    {"abr", 4},
+    {"kwi", 4},
+    {"\u00e1pr", 4},
+    {"апр", 4},
+    {"Απρ", 4},
+    {"απρ", 4},
+    {"mai", 5},
+    {"mag", 5},
+    {"mei", 5},
+    {"maj", 5},
+    {"m\u00e1j", 5},
+    {"мая", 5},
+    {"май", 5},
+    {"Μ\u03ac\u03b9", 5},
+    {"Μα\u03ca", 5},
+    {"Μαι", 5},
+    {"μαι", 5},
+    {"juin", 6},
+    {"giu", 6},
+    {"cze", 6},
+    {"j\u00fan", 6},
+    {"июн", 6},
+    {"Ιο\u03cd\u03bd", 6},
+    {"Ιουν", 6},
+    {"Ιον", 6},
+    {"ιουν", 6},
+    {"juil", 7},
+    {"lug", 7},
+    {"lip", 7},
+    {"j\u00fal", 7},
+    {"июл", 7},
+    {"Ιο\u03cd\u03bb", 7},
+    {"Ιουλ", 7},
+    {"Ιολ", 7},
+    {"ιουλ", 7},
+    {"ao\u00fb", 8},
+    {"aou", 8},
+    {"ago", 8},
+    {"sie", 8},
+    {"авг", 8},
+    {"Α\u03cd\u03b3", 8},
+    {"Αυγ", 8},
+    {"αυγ", 8},
+    {"set", 9},
+    {"wrz", 9},
+    {"сен", 9},
+    {"Σεπ", 9},
+    {"σεπ", 9},
+    {"okt", 10},
+    {"ott", 10},
+    {"out", 10},
+    {"pa\u017a", 10},
+    {"окт", 10},
+    {"Οκτ", 10},
+    {"οκτ", 10},
+    {"lis", 11},
+    {"ноя", 11},
+    {"Νο\u03ad", 11},
+    {"Νοε", 11},
+    {"νοε", 11},
+    {"dez", 12},
+    {"d\u00e9c", 12},
+    {"dic", 12},
+    {"gru", 12},
+    {"дек", 12},
+    {"Δεκ", 12},
+    {"δεκ", 12},
 });
 
-struct Zone { string_view name; int minutes; };
+struct Zone {
+  string_view name;
+  int minutes;
+};
 constexpr auto zones = std::to_array<Zone>({
-    {"utc", 0}, {"gmt", 0}, {"z", 0}, {"ut", 0}, {"wet", 0}, {"est", -300}, {"edt", -240}, {"et", -300}, {"cst", -360}, {"cdt", -300}, {"ct", -360}, {"mst", -420}, {"mdt", -360},
-    {"mt", -420}, {"pst", -480}, {"pdt", -420}, {"pt", -480}, {"akst", -540}, {"akdt", -480}, {"hst", -600}, {"ast", -240}, {"adt", -180}, {"at", -240}, {"nst", -210}, {"ndt", -150},
-    {"brt", -180}, {"brst", -120}, {"art", -180}, {"bst", 60}, {"west", 60}, {"cet", 60}, {"mez", 60}, {"met", 60}, {"cest", 120}, {"mesz", 120}, {"mest", 120}, {"eet", 120},
-    {"sast", 120}, {"cat", 120}, {"eest", 180}, {"msk", 180}, {"eat", 180}, {"trt", 180}, {"msd", 240}, {"gst", 240}, {"pkt", 300}, {"ist", 330}, {"npt", 345}, {"ict", 420},
-    {"wib", 420}, {"hkt", 480}, {"sgt", 480}, {"pht", 480}, {"awst", 480}, {"jst", 540}, {"kst", 540}, {"acst", 570}, {"acdt", 630}, {"aest", 600}, {"aedt", 660}, {"nzst", 720}, {"nzdt", 780},
+    {"utc", 0},
+    {"gmt", 0},
+    {"z", 0},
+    {"ut", 0},
+    {"wet", 0},
+    {"est", -300},
+    {"edt", -240},
+    {"et", -300},
+    {"cst", -360},
+    {"cdt", -300},
+    {"ct", -360},
+    {"mst", -420},
+    {"mdt", -360},
+    {"mt", -420},
+    {"pst", -480},
+    {"pdt", -420},
+    {"pt", -480},
+    {"akst", -540},
+    {"akdt", -480},
+    {"hst", -600},
+    {"ast", -240},
+    {"adt", -180},
+    {"at", -240},
+    {"nst", -210},
+    {"ndt", -150},
+    {"brt", -180},
+    {"brst", -120},
+    {"art", -180},
+    {"bst", 60},
+    {"west", 60},
+    {"cet", 60},
+    {"mez", 60},
+    {"met", 60},
+    {"cest", 120},
+    {"mesz", 120},
+    {"mest", 120},
+    {"eet", 120},
+    {"sast", 120},
+    {"cat", 120},
+    {"eest", 180},
+    {"msk", 180},
+    {"eat", 180},
+    {"trt", 180},
+    {"msd", 240},
+    {"gst", 240},
+    {"pkt", 300},
+    {"ist", 330},
+    {"npt", 345},
+    {"ict", 420},
+    {"wib", 420},
+    {"hkt", 480},
+    {"sgt", 480},
+    {"pht", 480},
+    {"awst", 480},
+    {"jst", 540},
+    {"kst", 540},
+    {"acst", 570},
+    {"acdt", 630},
+    {"aest", 600},
+    {"aedt", 660},
+    {"nzst", 720},
+    {"nzdt", 780},
     // RFC 822's military letters as they were meant, not as they were printed there
-    {"a", 60}, {"b", 120}, {"c", 180}, {"d", 240}, {"e", 300}, {"f", 360}, {"g", 420}, {"h", 480}, {"i", 540}, {"k", 600}, {"l", 660}, {"m", 720},
-    {"n", -60}, {"o", -120}, {"p", -180}, {"q", -240}, {"r", -300}, {"s", -360}, {"t", -420}, {"u", -480}, {"v", -540}, {"w", -600}, {"x", -660}, {"y", -720},
+    {"a", 60},
+    {"b", 120},
+    {"c", 180},
+    {"d", 240},
+    {"e", 300},
+    {"f", 360},
+    {"g", 420},
+    {"h", 480},
+    {"i", 540},
+    {"k", 600},
+    {"l", 660},
+    {"m", 720},
+    {"n", -60},
+    {"o", -120},
+    {"p", -180},
+    {"q", -240},
+    {"r", -300},
+    {"s", -360},
+    {"t", -420},
+    {"u", -480},
+    {"v", -540},
+    {"w", -600},
+    {"x", -660},
+    {"y", -720},
 });
 
 constexpr int unset = -1;
@@ -53,7 +233,7 @@ struct Fields {
   int year = unset, month = unset, day = unset, ordinal = unset;
   int hour = unset, minute = 0, second = 0, micros = 0;
   std::optional<int> offset = std::nullopt;  // minutes east of UTC
-  int half = 0;               // 1 am, 2 pm
+  int half = 0;                              // 1 am, 2 pm
   bool korean = false;
 };
 
@@ -82,8 +262,10 @@ std::optional<Time> to_time(Fields f) {
   if (f.second == 60) f.second = 59;  // a leap second
   const int offset = f.offset.value_or(f.korean ? 540 : 0);
   if (offset < -15 * 60 || offset > 15 * 60) return std::nullopt;
-  const auto date = std::chrono::sys_days(std::chrono::year(f.year) / std::chrono::month(static_cast<unsigned>(f.month)) / std::chrono::day(static_cast<unsigned>(f.day)));
-  const Time time = Time(date) + std::chrono::days(day_of_year) + std::chrono::hours(f.hour) + std::chrono::minutes(f.minute - offset) + std::chrono::seconds(f.second) + Duration(f.micros);
+  const auto date =
+      std::chrono::sys_days(std::chrono::year(f.year) / std::chrono::month(static_cast<unsigned>(f.month)) / std::chrono::day(static_cast<unsigned>(f.day)));
+  const Time time = Time(date) + std::chrono::days(day_of_year) + std::chrono::hours(f.hour) + std::chrono::minutes(f.minute - offset) +
+                    std::chrono::seconds(f.second) + Duration(f.micros);
   static constexpr std::int64_t last = 253402300799ll * 1000000;  // 9999-12-31T23:59:59Z
   return to_micros(time) > last ? std::nullopt : std::optional(time);
 }
@@ -100,7 +282,10 @@ class Scanner {
   }
 
  private:
-  struct Number { int value, digits; char before; };  // before: the separator that stands directly in front
+  struct Number {
+    int value, digits;
+    char before;
+  };  // before: the separator that stands directly in front
 
   char peek(std::size_t ahead = 0) const { return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0'; }
   bool dated() const { return fields_.year != unset || count_ >= 2; }
@@ -155,13 +340,17 @@ class Scanner {
       fields_.second = digits(2, count);
       return;
     }
-    if (length > 4) { bad_ = true; return; }
+    if (length > 4) {
+      bad_ = true;
+      return;
+    }
     const int value = digits(4, count);
     while (peek() == ' ' && (static_cast<unsigned char>(peek(1)) & 0x80)) ++at_;
     const string_view rest = text_.substr(at_);
     // Units written behind their number: 年月日 時分秒, 년월일 시분초.
-    static constexpr std::pair<string_view, char> units[] = {{"年", 'Y'}, {"年", 'Y'}, {"년", 'Y'}, {"月", 'M'}, {"월", 'M'}, {"日", 'D'}, {"号", 'D'}, {"號", 'D'}, {"일", 'D'}, {"時", 'h'}, {"时", 'h'},
-                                                             {"点", 'h'}, {"點", 'h'}, {"시", 'h'}, {"分", 'm'}, {"분", 'm'}, {"秒", 's'}, {"초", 's'}};
+    static constexpr std::pair<string_view, char> units[] = {{"年", 'Y'}, {"年", 'Y'}, {"년", 'Y'}, {"月", 'M'}, {"월", 'M'}, {"日", 'D'},
+                                                             {"号", 'D'}, {"號", 'D'}, {"일", 'D'}, {"時", 'h'}, {"时", 'h'}, {"点", 'h'},
+                                                             {"點", 'h'}, {"시", 'h'}, {"分", 'm'}, {"분", 'm'}, {"秒", 's'}, {"초", 's'}};
     for (const auto& [unit, kind] : units) {
       if (!rest.starts_with(unit)) continue;
       at_ += unit.size();
@@ -181,7 +370,10 @@ class Scanner {
   }
 
   void clock() {
-    if (fields_.hour != unset) { bad_ = true; return; }
+    if (fields_.hour != unset) {
+      bad_ = true;
+      return;
+    }
     int count = 0;
     fields_.hour = digits(2, count);
     ++at_;
@@ -190,7 +382,10 @@ class Scanner {
       ++at_;
       fields_.second = digits(2, count);
     }
-    if (is_digit(peek())) { bad_ = true; return; }
+    if (is_digit(peek())) {
+      bad_ = true;
+      return;
+    }
     fraction();
   }
 
@@ -205,13 +400,21 @@ class Scanner {
     const int sign = text_[at_++] == '-' ? -1 : 1;
     int count = 0;
     int value = digits(4, count), minutes = 0;
-    if (is_digit(peek())) { bad_ = true; return; }
-    if (count > 2) { minutes = value % 100; value /= 100; }
-    else if (peek() == ':' && is_digit(peek(1))) {
+    if (is_digit(peek())) {
+      bad_ = true;
+      return;
+    }
+    if (count > 2) {
+      minutes = value % 100;
+      value /= 100;
+    } else if (peek() == ':' && is_digit(peek(1))) {
       ++at_;
       minutes = digits(2, count);
     }
-    if (minutes > 59 || value > 15) { bad_ = true; return; }
+    if (minutes > 59 || value > 15) {
+      bad_ = true;
+      return;
+    }
     // "GMT+1" is one zone, "EST -0500" too: the number counts.
     fields_.offset = sign * (value * 60 + minutes);
   }
@@ -220,21 +423,34 @@ class Scanner {
     const std::size_t begin = at_;
     while (at_ < text_.size() && is_word(text_[at_])) ++at_;
     const string_view word = text_.substr(begin, at_ - begin);
-    static constexpr std::pair<string_view, int> halves[] = {{"오전", 1}, {"오후", 2}, {"上午", 1}, {"下午", 2}, {"晚上", 2}, {"凌晨", 1}, {"早上", 1}, {"中午", 2}, {"午前", 1}, {"午後", 2}, {"π\u03bc", 1}, {"μ\u03bc", 2}};
+    static constexpr std::pair<string_view, int> halves[] = {{"오전", 1}, {"오후", 2}, {"上午", 1}, {"下午", 2}, {"晚上", 2},    {"凌晨", 1},
+                                                             {"早上", 1}, {"中午", 2}, {"午前", 1}, {"午後", 2}, {"π\u03bc", 1}, {"μ\u03bc", 2}};
     for (const auto& [name, half] : halves)
       if (word.starts_with(name) || word.ends_with(name)) {
         fields_.half = half;
         fields_.korean = fields_.korean || name == "오전" || name == "오후";
         return;
       }
-    if (equal_ignoring_case(word, "am") || (equal_ignoring_case(word, "a") && peek() == '.' && (peek(1) | 0x20) == 'm')) { fields_.half = 1; at_ += word.size() == 1 ? 2 : 0; return; }
-    if (equal_ignoring_case(word, "pm") || (equal_ignoring_case(word, "p") && peek() == '.' && (peek(1) | 0x20) == 'm')) { fields_.half = 2; at_ += word.size() == 1 ? 2 : 0; return; }
+    if (equal_ignoring_case(word, "am") || (equal_ignoring_case(word, "a") && peek() == '.' && (peek(1) | 0x20) == 'm')) {
+      fields_.half = 1;
+      at_ += word.size() == 1 ? 2 : 0;
+      return;
+    }
+    if (equal_ignoring_case(word, "pm") || (equal_ignoring_case(word, "p") && peek() == '.' && (peek(1) | 0x20) == 'm')) {
+      fields_.half = 2;
+      at_ += word.size() == 1 ? 2 : 0;
+      return;
+    }
     const bool touches_digit = begin && is_digit(text_[begin - 1]);
     if (touches_digit && (word == "T" || word == "t") && (is_digit(peek()) || peek() == '\0')) return;
     if (fields_.month == unset && word.size() >= 3)
       if (const int month = month_of(word)) {
         // A weekday that begins like a month (Spanish martes, German … none) stands in front with nothing read yet and a comma behind.
-        if (!(count_ == 0 && peek() == ',')) { fields_.month = month; named_month_ = true; return; }
+        if (!(count_ == 0 && peek() == ',')) {
+          fields_.month = month;
+          named_month_ = true;
+          return;
+        }
       }
     strange_ = true;
     if (fields_.hour != unset && !fields_.offset) {
@@ -263,7 +479,10 @@ class Scanner {
       return fields_.month != unset && (count_ == 0 || (count_ == 1 && fields_.day == a.value));
     }
     if (named_month_) {
-      if (count_ == 1) { fields_.year = full_year(a.value, a.digits); return a.digits == 4; }
+      if (count_ == 1) {
+        fields_.year = full_year(a.value, a.digits);
+        return a.digits == 4;
+      }
       if (count_ != 2) return false;
       const bool year_first = a.digits > 2 || a.value > 31;
       const Number& year = year_first ? a : b;
@@ -285,7 +504,12 @@ class Scanner {
       return b.digits >= 2;
     }
     if (count_ != 3) return false;
-    if (a.digits >= 3) { fields_.year = full_year(a.value, a.digits); fields_.month = b.value; fields_.day = c.value; return true; }
+    if (a.digits >= 3) {
+      fields_.year = full_year(a.value, a.digits);
+      fields_.month = b.value;
+      fields_.day = c.value;
+      return true;
+    }
     const char separator = b.before;
     if (c.digits >= 3 || separator == '/' || separator == '.') {
       fields_.year = full_year(c.value, c.digits);
@@ -312,15 +536,22 @@ int two(const char* p) { return is_digit(p[0]) && is_digit(p[1]) ? (p[0] - '0') 
 
 // "Thu, 01 Jan 2004 19:48:21 GMT|+0000": nine of ten dates of RSS, read in place.
 std::optional<Time> usual_rfc822(string_view t) {
-  if (t.size() < 29 || t[3] != ',' || t[4] != ' ' || t[7] != ' ' || t[11] != ' ' || t[16] != ' ' || t[19] != ':' || t[22] != ':' || t[25] != ' ') return std::nullopt;
+  if (t.size() < 29 || t[3] != ',' || t[4] != ' ' || t[7] != ' ' || t[11] != ' ' || t[16] != ' ' || t[19] != ':' || t[22] != ':' || t[25] != ' ')
+    return std::nullopt;
   const char* p = t.data();
   static constexpr string_view names = "JanFebMarAprMayJunJulAugSepOctNovDec";
   const std::size_t month = names.find(t.substr(8, 3));
-  Fields f{.year = two(p + 12) * 100 + two(p + 14), .month = static_cast<int>(month / 3) + 1, .day = two(p + 5), .hour = two(p + 17), .minute = two(p + 20), .second = two(p + 23)};
+  Fields f{.year = two(p + 12) * 100 + two(p + 14),
+           .month = static_cast<int>(month / 3) + 1,
+           .day = two(p + 5),
+           .hour = two(p + 17),
+           .minute = two(p + 20),
+           .second = two(p + 23)};
   if (month == string_view::npos || month % 3 || f.day < 0 || f.hour < 0 || f.minute < 0 || f.second < 0) return std::nullopt;
   const string_view zone = t.substr(26);
   if (zone == "GMT") f.offset = 0;
-  else if (zone.size() == 5 && (zone[0] == '+' || zone[0] == '-') && two(p + 27) >= 0 && two(p + 29) >= 0 && two(p + 29) < 60) f.offset = (zone[0] == '-' ? -1 : 1) * (two(p + 27) * 60 + two(p + 29));
+  else if (zone.size() == 5 && (zone[0] == '+' || zone[0] == '-') && two(p + 27) >= 0 && two(p + 29) >= 0 && two(p + 29) < 60)
+    f.offset = (zone[0] == '-' ? -1 : 1) * (two(p + 27) * 60 + two(p + 29));
   else return std::nullopt;
   return to_time(f);
 }

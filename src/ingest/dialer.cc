@@ -71,13 +71,12 @@ const Table& table() {
 }
 
 // Fetch's "bad ports" (fetch.spec.whatwg.org), then databases, buses and control planes that a request line could drive or wake. Sorted.
-constexpr std::uint16_t kClosedPorts[] = {
-    0,    1,    7,    9,    11,   13,   15,   17,   19,   20,   21,   22,    23,    25,    37,    42,    43,    53,    69,    77,    79,
-    87,   95,   101,  102,  103,  104,  109,  110,  111,  113,  115,  117,   119,   123,   135,   137,   139,   143,   161,   179,   389,
-    427,  445,  465,  512,  513,  514,  515,  526,  530,  531,  532,  540,   548,   554,   556,   563,   587,   601,   636,   873,   989,
-    990,  993,  995,  1433, 1521, 1719, 1720, 1723, 2049, 2181, 2375, 2376,  2379,  2380,  3306,  3389,  3659,  4045,  4190,  4222,  4369,
-    5060, 5061, 5432, 5672, 5900, 5984, 6000, 6222, 6379, 6566, 6665, 6666,  6667,  6668,  6669,  6679,  6697,  8222,  9042,  9092,  9200,
-    9300, 10080, 10250, 11211, 27017, 27018, 27019};
+constexpr std::uint16_t kClosedPorts[] = {0,    1,    7,    9,    11,   13,   15,   17,   19,   20,   21,   22,    23,    25,    37,    42,    43,   53,   69,
+                                          77,   79,   87,   95,   101,  102,  103,  104,  109,  110,  111,  113,   115,   117,   119,   123,   135,  137,  139,
+                                          143,  161,  179,  389,  427,  445,  465,  512,  513,  514,  515,  526,   530,   531,   532,   540,   548,  554,  556,
+                                          563,  587,  601,  636,  873,  989,  990,  993,  995,  1433, 1521, 1719,  1720,  1723,  2049,  2181,  2375, 2376, 2379,
+                                          2380, 3306, 3389, 3659, 4045, 4190, 4222, 4369, 5060, 5061, 5432, 5672,  5900,  5984,  6000,  6222,  6379, 6566, 6665,
+                                          6666, 6667, 6668, 6669, 6679, 6697, 8222, 9042, 9092, 9200, 9300, 10080, 10250, 11211, 27017, 27018, 27019};
 static_assert(std::ranges::is_sorted(kClosedPorts));
 
 }  // namespace
@@ -140,7 +139,8 @@ Result<NetRange> NetRange::parse(std::string_view text) {
   if (slash != std::string_view::npos) {
     const std::string_view number = text.substr(slash + 1);
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), bits);
-    if (error != std::errc{} || end != number.data() + number.size() || bits > width) return wrong(fmt::format("the prefix length is a number from 0 to {}", width));
+    if (error != std::errc{} || end != number.data() + number.size() || bits > width)
+      return wrong(fmt::format("the prefix length is a number from 0 to {}", width));
   }
   NetRange out{*base, bits + (128 - width)};
   for (unsigned bit = out.bits; bit < 128; ++bit) out.base.bytes[bit / 8] &= static_cast<std::uint8_t>(~(0x80u >> (bit % 8)));
@@ -174,7 +174,8 @@ int Dialer::open(const sockaddr& address, int type, int protocol, Refusal& why) 
   why = Refusal::address;
   if (!permits(*ip)) return -1;
   why = Refusal::port;
-  const std::uint16_t port = address.sa_family == AF_INET ? reinterpret_cast<const sockaddr_in&>(address).sin_port : reinterpret_cast<const sockaddr_in6&>(address).sin6_port;
+  const std::uint16_t port =
+      address.sa_family == AF_INET ? reinterpret_cast<const sockaddr_in&>(address).sin_port : reinterpret_cast<const sockaddr_in6&>(address).sin6_port;
   if (!is_permitted_port(ntohs(port))) return -1;
   const int fd = ::socket(address.sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
   why = fd >= 0 ? Refusal::none : errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM ? Refusal::descriptors : Refusal::system;

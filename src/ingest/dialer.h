@@ -26,8 +26,8 @@ struct NetAddress {
   auto operator<=>(const NetAddress&) const = default;
   bool is_v4() const;
   std::string text() const;
-  static std::optional<NetAddress> parse(std::string_view text);       // "10.0.0.1", "fe80::1"; no names, no zones
-  static std::optional<NetAddress> from(const sockaddr& address);      // nothing for a family that is not IP
+  static std::optional<NetAddress> parse(std::string_view text);   // "10.0.0.1", "fe80::1"; no names, no zones
+  static std::optional<NetAddress> from(const sockaddr& address);  // nothing for a family that is not IP
 };
 
 struct NetRange {

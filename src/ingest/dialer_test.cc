@@ -19,7 +19,9 @@ NetAddress ip(std::string_view text) {
 }
 
 TEST(Dialer, FirstAndLastAddressOfEveryClosedRangeIsClosedAndItsNeighboursAreNot) {
-  struct Row { const char *before, *first, *last, *after; };  // "" where the neighbour is closed by another row
+  struct Row {
+    const char *before, *first, *last, *after;
+  };  // "" where the neighbour is closed by another row
   const Row rows[] = {
       {"", "0.0.0.0", "0.255.255.255", "1.0.0.0"},
       {"9.255.255.255", "10.0.0.0", "10.255.255.255", "11.0.0.0"},

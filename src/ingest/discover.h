@@ -9,9 +9,9 @@
 namespace weir {
 
 struct FeedLink {
-  std::string url;    // absolute
+  std::string url;  // absolute
   std::string title;
-  std::string type;   // MIME type, may be empty
+  std::string type;        // MIME type, may be empty
   bool alternate = false;  // from <link rel="alternate"> (or rel="feed") rather than an <a href>
 };
 

@@ -32,8 +32,8 @@ using Steady = std::chrono::steady_clock::time_point;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr std::size_t kErrorBody = 64u << 10;     // read of a reply that is no 2xx, so that its connection can serve again; more than that closes it
-constexpr std::uint64_t kRatioFrom = 1u << 20;    // bytes after decompression from which the ratio is held against a reply
+constexpr std::size_t kErrorBody = 64u << 10;   // read of a reply that is no 2xx, so that its connection can serve again; more than that closes it
+constexpr std::uint64_t kRatioFrom = 1u << 20;  // bytes after decompression from which the ratio is held against a reply
 constexpr std::uint64_t kRatio = 100;
 constexpr std::uint64_t kReadBuffer = 16u << 10;  // libcurl's; it counts the bytes of a chunked read after it has handed them on
 constexpr auto kTick = milliseconds(250);         // how late a limit on time may be noticed
@@ -110,18 +110,18 @@ std::string seconds_text(Duration duration) { return fmt::format("{:g} s", std::
 struct CurlFetcher::State {
   struct Host;
 
-  struct Hop {                        // what one request of a job gathers
+  struct Hop {  // what one request of a job gathers
     CURL* easy = nullptr;
     Steady started{};
     ReplyHeaders headers;
     bool headers_done = false;
     std::size_t header_bytes = 0, ignored = 0;
-    bool enough = false;              // the rest of an error's body was cut off by us
+    bool enough = false;  // the rest of an error's body was cut off by us
     Dialer::Refusal refusal = Dialer::Refusal::none;
-    bool dialled = false;             // a socket was opened
-    Steady turned_away{};             // when the last address was not to be dialled
-    bool busy = false;                // its address had its connections already
-    std::optional<Error> error;       // ours, beside which libcurl's code says nothing
+    bool dialled = false;        // a socket was opened
+    Steady turned_away{};        // when the last address was not to be dialled
+    bool busy = false;           // its address had its connections already
+    std::optional<Error> error;  // ours, beside which libcurl's code says nothing
     std::vector<NetAddress> addresses;
     curl_slist* lines = nullptr;
   };
@@ -130,13 +130,13 @@ struct CurlFetcher::State {
     State* state = nullptr;
     FetchRequest request;
     Done done;
-    Url origin, target;               // of the request, of this hop
+    Url origin, target;  // of the request, of this hop
     Host* host = nullptr;
     Steady queued{}, deadline{};
     std::optional<Steady> started;
-    Duration spent{};                 // on the wire, by the hops before this one
-    bool permanent = true;            // every hop so far was 301 or 308
-    bool undecoded = false;           // asked again without decoding, because nobody knows the coding's name
+    Duration spent{};        // on the wire, by the hops before this one
+    bool permanent = true;   // every hop so far was 301 or 308
+    bool undecoded = false;  // asked again without decoding, because nobody knows the coding's name
     FetchReply reply;
     Hop hop;
 
@@ -154,7 +154,7 @@ struct CurlFetcher::State {
     bool in_line = false;
   };
 
-  struct Line {                         // at one address, whatever the names
+  struct Line {  // at one address, whatever the names
     unsigned active = 0;
     std::deque<Host*> hosts;
   };
@@ -163,7 +163,9 @@ struct CurlFetcher::State {
   FetchOptions options;
   CURLM* multi = nullptr;
   int epoll = -1, wake = -1;
-  struct { std::atomic<std::uint64_t> started{0}, replies{0}, errors{0}, refused{0}, hops{0}, wire_bytes{0}, waiting{0}, in_flight{0}; } count;
+  struct {
+    std::atomic<std::uint64_t> started{0}, replies{0}, errors{0}, refused{0}, hops{0}, wire_bytes{0}, waiting{0}, in_flight{0};
+  } count;
 
   std::mutex mutex;
   std::vector<JobPtr> inbox;
@@ -240,7 +242,8 @@ struct CurlFetcher::State {
         Line& line = lines[*host.address];
         if (line.active >= options.per_host) {
           host.in_line = true;
-          if (ahead) line.hosts.push_front(&host); else line.hosts.push_back(&host);
+          if (ahead) line.hosts.push_front(&host);
+          else line.hosts.push_back(&host);
           continue;
         }
       }
@@ -345,12 +348,12 @@ struct CurlFetcher::State {
       set(CURLOPT_PASSWORD, percent_decoded(job.origin.password).c_str());
     }
     set(CURLOPT_PROTOCOLS_STR, "http,https");
-    set(CURLOPT_FOLLOWLOCATION, 0L);    // every hop is a request of its own, through the same gates
-    set(CURLOPT_PROXY, "");             // not even from the environment: a proxy would dial for us
-    set(CURLOPT_PATH_AS_IS, 1L);        // parse_url has done it
+    set(CURLOPT_FOLLOWLOCATION, 0L);  // every hop is a request of its own, through the same gates
+    set(CURLOPT_PROXY, "");           // not even from the environment: a proxy would dial for us
+    set(CURLOPT_PATH_AS_IS, 1L);      // parse_url has done it
     set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
     set(CURLOPT_NOSIGNAL, 1L);
-    set(CURLOPT_QUICK_EXIT, 1L);        // never wait for a resolver's thread: a name server that hangs would hold up everybody
+    set(CURLOPT_QUICK_EXIT, 1L);  // never wait for a resolver's thread: a name server that hangs would hold up everybody
     set(CURLOPT_DNS_CACHE_TIMEOUT, 300L);
     set(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(job.request.limit));
     set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::chrono::ceil<milliseconds>(options.connect).count()));
@@ -510,7 +513,10 @@ struct CurlFetcher::State {
         return {Code::io, "no connection", {}, "is the server up, and the port right?"};
       case CURLE_COULDNT_RESOLVE_HOST: return {Code::io, "no such host name", {}, "check the spelling; if it is right, check this machine's DNS"};
       case CURLE_OPERATION_TIMEDOUT:
-        return {Code::timeout, hop.headers.status != 0 ? "the reply did not end in time" : fmt::format("no connection within {}", seconds_text(options.connect)), {}, {}};
+        return {Code::timeout,
+                hop.headers.status != 0 ? "the reply did not end in time" : fmt::format("no connection within {}", seconds_text(options.connect)),
+                {},
+                {}};
       case CURLE_PEER_FAILED_VERIFICATION:
       case CURLE_SSL_CACERT_BADFILE:
         return {Code::io, "the server's certificate cannot be trusted", {}, "if that holds for every server, install ca-certificates and check the clock"};
@@ -559,7 +565,8 @@ struct CurlFetcher::State {
     if (headers.location.empty()) return end_with_error(std::move(job), {Code::malformed, "a redirect that says not where to", {}, {}});
     Result<Url> next = parse_url(headers.location, bare(job->target));
     if (!next) return end_with_error(std::move(job), {Code::malformed, "a redirect to something that is no address", {}, {}});
-    if (next->scheme != "http" && next->scheme != "https") return end_with_error(std::move(job), {Code::refused, "a redirect to something other than http", {}, {}});
+    if (next->scheme != "http" && next->scheme != "https")
+      return end_with_error(std::move(job), {Code::refused, "a redirect to something other than http", {}, {}});
     if (static_cast<unsigned>(job->reply.hops) >= options.redirects)
       return end_with_error(std::move(job), {Code::malformed, fmt::format("more than {} redirects", options.redirects), {}, {}});
     ++job->reply.hops;
@@ -612,11 +619,16 @@ struct CurlFetcher::State {
 
   std::optional<std::string> late(const Job& job, Steady now) const {
     if (now >= job.deadline) return fmt::format("not done within {}", seconds_text(job.request.deadline));
-    const auto micros = [&](CURLINFO info) { curl_off_t value = 0; curl_easy_getinfo(job.hop.easy, info, &value); return Duration(value); };
+    const auto micros = [&](CURLINFO info) {
+      curl_off_t value = 0;
+      curl_easy_getinfo(job.hop.easy, info, &value);
+      return Duration(value);
+    };
     const Duration asked = micros(CURLINFO_PRETRANSFER_TIME_T), answered = micros(CURLINFO_STARTTRANSFER_TIME_T);
     const Duration age = since(job.hop.started, now);
     if (asked.count() == 0) return std::nullopt;  // not connected yet: CURLOPT_CONNECTTIMEOUT_MS
-    if (answered.count() == 0) return age - asked > options.first_byte ? std::optional(fmt::format("no answer within {}", seconds_text(options.first_byte))) : std::nullopt;
+    if (answered.count() == 0)
+      return age - asked > options.first_byte ? std::optional(fmt::format("no answer within {}", seconds_text(options.first_byte))) : std::nullopt;
     const double flowing = std::chrono::duration<double>(age - answered).count();
     const bool slow = age - answered > options.slow_from && static_cast<double>(wire_body(job) + job.hop.header_bytes) < options.slowest * flowing;
     return slow ? std::optional(fmt::format("slower than {} bytes a second", options.slowest)) : std::nullopt;
@@ -653,7 +665,9 @@ struct CurlFetcher::State {
 
   int wait_ms(Steady now) const {
     std::optional<Steady> until = curl_timer;
-    const auto sooner = [&](Steady at) { if (!until || at < *until) until = at; };
+    const auto sooner = [&](Steady at) {
+      if (!until || at < *until) until = at;
+    };
     if (!active.empty() || urgent_waiting > 0) sooner(next_tick);
     if (!turns.empty()) {
       if (has_room(turns.begin()->first == Steady::min(), now)) sooner(turns.begin()->first);
@@ -813,7 +827,8 @@ void FaultFetcher::fetch(FetchRequest request, Done done) {
   switch (state_->fault) {
     case Fault::error: return done(fail(Code::io, "the connection failed on purpose", without_credentials(request.url)));
     case Fault::lost:
-      return state_->inner.fetch(std::move(request), [done = std::move(done)](Result<FetchReply>) { done(fail(Code::timeout, "the answer was lost on purpose")); });
+      return state_->inner.fetch(std::move(request),
+                                 [done = std::move(done)](Result<FetchReply>) { done(fail(Code::timeout, "the answer was lost on purpose")); });
     case Fault::cut_short:
       return state_->inner.fetch(std::move(request), [done = std::move(done)](Result<FetchReply> result) {
         if (result) result->body.resize(result->body.size() / 2);

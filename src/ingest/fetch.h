@@ -30,28 +30,28 @@ enum class FetchUrgency {
 };
 
 struct FetchRequest {
-  std::string url;                       // http or https; may carry credentials
-  std::string etag, last_modified;       // of the last good reply, opaque, sent back byte for byte; empty: not sent
+  std::string url;                  // http or https; may carry credentials
+  std::string etag, last_modified;  // of the last good reply, opaque, sent back byte for byte; empty: not sent
   FetchPurpose purpose = FetchPurpose::feed;
   FetchUrgency urgency = FetchUrgency::poll;
-  std::size_t limit = 10u << 20;         // bytes of body after decompression
+  std::size_t limit = 10u << 20;                 // bytes of body after decompression
   Duration deadline = std::chrono::seconds(30);  // for all hops together; waiting for the host's turn counts only when interactive
 };
 
 // What a server answered, whatever it answered: 404 and 503 are replies, not errors.
 struct FetchReply {
-  int status = 0;                        // 200, 304, 404, 410, 429, 503, …
-  std::string url;                       // where it came from in the end, without credentials and fragment
-  std::optional<std::string> moved_to;   // the new address to keep, when there were hops and each one was permanent (301, 308); like every source's
-                                         // address it may carry credentials
-  std::string content_type;              // the header as it came
-  std::string body;                      // decompressed; only of 2xx
-  std::string etag, last_modified;       // opaque, quotes and W/ included; empty when absent
-  std::optional<Duration> max_age;       // Cache-Control; no-store, no-cache and absence are nothing
-  std::optional<Duration> retry_after;   // seconds or HTTP-date, relative to now, never negative
+  int status = 0;                       // 200, 304, 404, 410, 429, 503, …
+  std::string url;                      // where it came from in the end, without credentials and fragment
+  std::optional<std::string> moved_to;  // the new address to keep, when there were hops and each one was permanent (301, 308); like every source's
+                                        // address it may carry credentials
+  std::string content_type;             // the header as it came
+  std::string body;                     // decompressed; only of 2xx
+  std::string etag, last_modified;      // opaque, quotes and W/ included; empty when absent
+  std::optional<Duration> max_age;      // Cache-Control; no-store, no-cache and absence are nothing
+  std::optional<Duration> retry_after;  // seconds or HTTP-date, relative to now, never negative
   std::int32_t hops = 0;
-  std::uint64_t wire_bytes = 0;          // received, headers included, all hops
-  Duration waited{}, took{};             // in the queue; from the first connection to the last byte
+  std::uint64_t wire_bytes = 0;  // received, headers included, all hops
+  Duration waited{}, took{};     // in the queue; from the first connection to the last byte
 };
 
 class Fetcher {
@@ -65,20 +65,20 @@ class Fetcher {
 
 struct FetchOptions {
   std::string user_agent = "Weir/0.1.0 (+feed reader)";
-  std::size_t in_flight = 256;           // connections at once
-  std::size_t waiting = 100'000;         // requests queued; more are refused as unavailable
-  unsigned per_host = 2;                 // connections to a host name at once, and to an address
+  std::size_t in_flight = 256;                           // connections at once
+  std::size_t waiting = 100'000;                         // requests queued; more are refused as unavailable
+  unsigned per_host = 2;                                 // connections to a host name at once, and to an address
   Duration host_delay = std::chrono::milliseconds(200);  // between the starts of two polls of one host, up to half as much again at random
   unsigned redirects = 5;
   std::size_t header_bytes = 64u << 10;
   Duration connect = std::chrono::seconds(10), first_byte = std::chrono::seconds(15);
-  std::uint32_t slowest = 1000;          // bytes a second on average, held against a reply from `slow_from` after its first byte
+  std::uint32_t slowest = 1000;  // bytes a second on average, held against a reply from `slow_from` after its first byte
   Duration slow_from = std::chrono::seconds(10);
-  std::size_t bodies = 256u << 20;       // bytes held by unfinished replies together; at a quarter nothing new starts, at the whole one fails
-  std::string ca_file;                   // certificates to trust instead of the system's; for tests
+  std::size_t bodies = 256u << 20;  // bytes held by unfinished replies together; at a quarter nothing new starts, at the whole one fails
+  std::string ca_file;              // certificates to trust instead of the system's; for tests
 };
 
-struct FetchCounters {                   // since the start
+struct FetchCounters {  // since the start
   std::uint64_t started = 0, replies = 0, errors = 0, refused = 0, hops = 0, wire_bytes = 0;
   std::uint64_t waiting = 0, in_flight = 0;  // now
 };
@@ -104,9 +104,9 @@ class CurlFetcher final : public Fetcher {
 class FaultFetcher final : public Fetcher {
  public:
   enum class Fault {
-    error,     // io: nothing went out
-    lost,      // the inner fetch happens, its answer does not arrive: timeout
-    cut_short, // the inner answer's body ends in the middle
+    error,      // io: nothing went out
+    lost,       // the inner fetch happens, its answer does not arrive: timeout
+    cut_short,  // the inner answer's body ends in the middle
   };
   FaultFetcher(Fetcher& inner, std::uint64_t n, Fault fault = Fault::error);
   ~FaultFetcher() override;

@@ -36,9 +36,11 @@ using Steady = std::chrono::steady_clock;
 
 struct Exchange {
   int fd;
-  std::string request;   // up to and with the empty line
+  std::string request;  // up to and with the empty line
   std::stop_token stop;
-  struct Busy { std::atomic<int> now{0}, most{0}; } & busy;  // exchanges that are in wait()
+  struct Busy {
+    std::atomic<int> now{0}, most{0};
+  } & busy;  // exchanges that are in wait()
 
   std::string path() const {
     const std::size_t from = request.find(' ') + 1;
@@ -177,8 +179,12 @@ Code code_of(const Result<FetchReply>& result) {
 
 TEST(Fetch, ValidatorsGoBackByteForByte) {
   const Server server([](const Exchange& e) {
-    if (e.header("If-None-Match") == "W/\"a \\ b\"" && e.header("If-Modified-Since") == "Tue, 24 Nov 2026 03:00:00 +0100") return e.reply("304 Not Modified", "");
-    return e.reply("200 OK", "ETag: W/\"a \\ b\"\r\nLast-Modified: Tue, 24 Nov 2026 03:00:00 +0100\r\nContent-Type: text/xml; charset=gbk\r\nCache-Control: max-age=600\r\n", "<rss/>");
+    if (e.header("If-None-Match") == "W/\"a \\ b\"" && e.header("If-Modified-Since") == "Tue, 24 Nov 2026 03:00:00 +0100")
+      return e.reply("304 Not Modified", "");
+    return e.reply(
+        "200 OK",
+        "ETag: W/\"a \\ b\"\r\nLast-Modified: Tue, 24 Nov 2026 03:00:00 +0100\r\nContent-Type: text/xml; charset=gbk\r\nCache-Control: max-age=600\r\n",
+        "<rss/>");
   });
   Running weir;
   const auto first = weir.open(server.url("/feed#part"));
@@ -197,7 +203,8 @@ TEST(Fetch, ValidatorsGoBackByteForByte) {
 }
 
 TEST(Fetch, AStoredValidatorCannotStartAHeader) {
-  const Server server([](const Exchange& e) { return e.reply("200 OK", "", e.header("X-Evil").value_or("none") + e.header("If-None-Match").value_or("none")); });
+  const Server server(
+      [](const Exchange& e) { return e.reply("200 OK", "", e.header("X-Evil").value_or("none") + e.header("If-None-Match").value_or("none")); });
   Running weir;
   EXPECT_EQ(weir.get({.url = server.url(), .etag = "\"a\"\r\nX-Evil: 1"})->body, "nonenone");
 }
@@ -235,7 +242,9 @@ TEST(Fetch, ALongErrorPageIsCutOffAndIsStillAReply) {
 
 TEST(Fetch, InterimRepliesAndTrailersSayNothing) {
   const Server server([](const Exchange& e) {
-    return e.send("HTTP/1.1 103 Early Hints\r\nETag: \"early\"\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nETag: \"true\"\r\n\r\n3\r\nabc\r\n0\r\nLast-Modified: trailer\r\n\r\n");
+    return e.send(
+        "HTTP/1.1 103 Early Hints\r\nETag: \"early\"\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nETag: "
+        "\"true\"\r\n\r\n3\r\nabc\r\n0\r\nLast-Modified: trailer\r\n\r\n");
   });
   Running weir;
   const auto reply = weir.open(server.url());
@@ -289,8 +298,9 @@ TEST(Redirect, FiveAndNoMore) {
 
 TEST(Redirect, LeadsOnlyToHttpAndOnlyWhereTheDialerGoes) {
   std::atomic<int> n{0};
-  const std::vector<std::string> refused = {"file:///etc/passwd", "gopher://127.0.0.1:70/", "ftp://127.0.0.1/", "dict://127.0.0.1:11211/stats", "data:text/xml,<rss/>", "javascript:1",
-                                            "http://10.0.0.1/", "http://169.254.169.254/latest/meta-data/", "http://[::1]/", "http://0x0a000001/", "//192.168.0.1/", "http://127.0.0.1:6379/"};
+  const std::vector<std::string> refused = {"file:///etc/passwd",   "gopher://127.0.0.1:70/", "ftp://127.0.0.1/", "dict://127.0.0.1:11211/stats",
+                                            "data:text/xml,<rss/>", "javascript:1",           "http://10.0.0.1/", "http://169.254.169.254/latest/meta-data/",
+                                            "http://[::1]/",        "http://0x0a000001/",     "//192.168.0.1/",   "http://127.0.0.1:6379/"};
   const Server server([&](const Exchange& e) { return e.reply("302 Found", "Location: " + refused[static_cast<std::size_t>(n)] + "\r\n"); });
   Running weir;
   for (; n < static_cast<int>(refused.size()); ++n) EXPECT_EQ(code_of(weir.open(server.url())), Code::refused) << refused[static_cast<std::size_t>(n)];
@@ -321,7 +331,8 @@ TEST(Credentials, GoToTheirOriginAloneAndAreNeverShown) {
   EXPECT_EQ(away->body, "none");
   EXPECT_EQ(away->moved_to, other.url());
   EXPECT_EQ(weir.open(with("/gift"))->body, "none");
-  for (const auto& url : {std::string("http://me:p%40ss@10.0.0.1/feed"), std::string("ftp://me:p%40ss@a.example/"), std::string("http://me:p%40ss@"), with("/x") + "\x01:bad"}) {
+  for (const auto& url :
+       {std::string("http://me:p%40ss@10.0.0.1/feed"), std::string("ftp://me:p%40ss@a.example/"), std::string("http://me:p%40ss@"), with("/x") + "\x01:bad"}) {
     const auto reply = weir.open(url);
     EXPECT_THAT(reply ? reply->url : reply.error().text(), Not(testing::AnyOf(HasSubstr("p%40ss"), HasSubstr("p@ss"))));
   }
@@ -345,7 +356,8 @@ std::string gzip(std::string_view plain, int window = 15 + 16) {
 std::string brotli(std::string_view plain) {
   std::size_t size = BrotliEncoderMaxCompressedSize(plain.size()) + 1024;
   std::string out(size, '\0');
-  EXPECT_TRUE(BrotliEncoderCompress(5, 22, BROTLI_MODE_TEXT, plain.size(), reinterpret_cast<const std::uint8_t*>(plain.data()), &size, reinterpret_cast<std::uint8_t*>(out.data())));
+  EXPECT_TRUE(BrotliEncoderCompress(5, 22, BROTLI_MODE_TEXT, plain.size(), reinterpret_cast<const std::uint8_t*>(plain.data()), &size,
+                                    reinterpret_cast<std::uint8_t*>(out.data())));
   out.resize(size);
   return out;
 }
@@ -359,7 +371,12 @@ TEST(Compression, FourCodingsAndNone) {
   const std::string plain = "<rss>" + std::string(5000, 'a') + "</rss>";
   const Server server([&](const Exchange& e) {
     const std::string coding = e.path().substr(1);
-    return e.reply("200 OK", "Content-Encoding: " + coding + "\r\n", coding == "gzip" || coding == "x-gzip" ? gzip(plain) : coding == "deflate" ? gzip(plain, 15) : coding == "br" ? brotli(plain) : coding == "zstd" ? zstd(plain) : plain);
+    return e.reply("200 OK", "Content-Encoding: " + coding + "\r\n",
+                   coding == "gzip" || coding == "x-gzip" ? gzip(plain)
+                   : coding == "deflate"                  ? gzip(plain, 15)
+                   : coding == "br"                       ? brotli(plain)
+                   : coding == "zstd"                     ? zstd(plain)
+                                                          : plain);
   });
   Running weir;
   for (const char* coding : {"gzip", "x-gzip", "deflate", "br", "zstd", "identity", "utf-8"}) {
@@ -489,7 +506,10 @@ TEST(Limits, BytesUnderWayTogether) {
 
 TEST(Broken, EveryKind) {
   std::uint16_t closed_port = 0;
-  { const Server gone([](const Exchange&) { return false; }); closed_port = gone.port; }
+  {
+    const Server gone([](const Exchange&) { return false; });
+    closed_port = gone.port;
+  }
   const Server server([](const Exchange& e) {
     if (e.path() == "/cut") return e.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this") && false;
     if (e.path() == "/cut-chunk") return e.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nonly this") && false;
@@ -654,7 +674,8 @@ TEST(Life, WhatIsAskedBeforeTheLoopRunsIsNotLostAndTooMuchIsRefused) {
   const Server server([](const Exchange& e) { return e.reply("200 OK", "", "ok"); });
   auto fetcher = *CurlFetcher::open(loopback(), {.waiting = 3, .host_delay = Duration(0)});
   std::atomic<int> ok{0}, full{0};
-  for (int i = 0; i < 5; ++i) fetcher->fetch({.url = server.url()}, [&](Result<FetchReply> reply) { reply ? ++ok : reply.error().code == Code::unavailable ? ++full : 0; });
+  for (int i = 0; i < 5; ++i)
+    fetcher->fetch({.url = server.url()}, [&](Result<FetchReply> reply) { reply ? ++ok : reply.error().code == Code::unavailable ? ++full : 0; });
   EXPECT_EQ(full, 2);
   std::jthread loop([&](const std::stop_token& stop) { fetcher->run(stop); });
   for (int i = 0; i < 400 && ok < 3; ++i) std::this_thread::sleep_for(milliseconds(5));

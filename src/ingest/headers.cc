@@ -41,8 +41,13 @@ void ReplyHeaders::add(std::string_view line) {
   if (colon == std::string_view::npos) return;
   const std::string name = to_lower_ascii(line.substr(0, colon));
   const std::string_view value = trim(line.substr(colon + 1));
-  const auto first = [&](std::string& field) { if (field.empty()) field = value; };
-  const auto join = [&](std::string& field) { if (!field.empty()) field += ','; field += to_lower_ascii(value); };
+  const auto first = [&](std::string& field) {
+    if (field.empty()) field = value;
+  };
+  const auto join = [&](std::string& field) {
+    if (!field.empty()) field += ',';
+    field += to_lower_ascii(value);
+  };
   if (name == "content-type") first(content_type);
   else if (name == "location") first(location);
   else if (name == "etag") first(etag);
@@ -102,7 +107,8 @@ std::optional<Time> parse_http_date(std::string_view text) {
   const auto d = parse_number(day), y = parse_number(year), h = parse_number(time[0]), m = parse_number(time[1]), s = parse_number(time[2]);
   if (!d || !y || !h || !m || !s || *h > 23 || *m > 59 || *s > 60) return std::nullopt;
   const int full_year = year.size() == 2 ? *y + (*y < 70 ? 2000 : 1900) : *y;
-  const std::chrono::year_month_day date{std::chrono::year(full_year), std::chrono::month(static_cast<unsigned>(at / 3 + 1)), std::chrono::day(static_cast<unsigned>(*d))};
+  const std::chrono::year_month_day date{std::chrono::year(full_year), std::chrono::month(static_cast<unsigned>(at / 3 + 1)),
+                                         std::chrono::day(static_cast<unsigned>(*d))};
   if (!date.ok() || full_year < 1970 || full_year > 9999) return std::nullopt;
   return Time(std::chrono::sys_days(date)) + std::chrono::hours(*h) + std::chrono::minutes(*m) + std::chrono::seconds(*s);
 }

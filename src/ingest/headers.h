@@ -15,7 +15,7 @@ struct ReplyHeaders {
   std::string content_type, location;
   std::string etag, last_modified;  // opaque: only the white space around them is gone
   std::string retry_after, date, cache_control;
-  std::string encoding;             // Content-Encoding, lower case, codings joined by ","
+  std::string encoding;  // Content-Encoding, lower case, codings joined by ","
 
   // One line as it came, with or without its line end. A status line starts over: what stood before belonged to an interim reply (1xx).
   void add(std::string_view line);

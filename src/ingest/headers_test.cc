@@ -10,7 +10,9 @@ const Time kNow = *parse_rfc3339("1994-11-06T08:49:37Z");
 
 TEST(Headers, ValidatorsAreOpaque) {
   ReplyHeaders headers;
-  for (const char* line : {"HTTP/1.1 200 OK\r\n", "ETag:   W/\"a, \\\"b\"  \r\n", "ETag: \"second\"\r\n", "last-modified: yesterday, more or less\r\n", "no colon\r\n"}) headers.add(line);
+  for (const char* line :
+       {"HTTP/1.1 200 OK\r\n", "ETag:   W/\"a, \\\"b\"  \r\n", "ETag: \"second\"\r\n", "last-modified: yesterday, more or less\r\n", "no colon\r\n"})
+    headers.add(line);
   EXPECT_EQ(headers.status, 200);
   EXPECT_EQ(headers.etag, "W/\"a, \\\"b\"");
   EXPECT_EQ(headers.last_modified, "yesterday, more or less");
@@ -25,9 +27,10 @@ TEST(Headers, AnInterimReplySaysNothingAboutTheFinalOne) {
 }
 
 TEST(Headers, ThreeFormsOfDate) {
-  for (const char* text : {"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"}) EXPECT_EQ(parse_http_date(text), kNow) << text;
-  for (const char* text : {"", "now", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 Nov 19942 08:49:37 GMT",
-                           "Sun, -6 Nov 1994 08:49:37 GMT", "Sun, 06 ovD 1994 08:49:37 GMT", "a b c d e f g h i"})
+  for (const char* text : {"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"})
+    EXPECT_EQ(parse_http_date(text), kNow) << text;
+  for (const char* text : {"", "now", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 CET",
+                           "Sun, 06 Nov 19942 08:49:37 GMT", "Sun, -6 Nov 1994 08:49:37 GMT", "Sun, 06 ovD 1994 08:49:37 GMT", "a b c d e f g h i"})
     EXPECT_EQ(parse_http_date(text), std::nullopt) << text;
 }
 

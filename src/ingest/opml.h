@@ -19,7 +19,7 @@ struct OpmlSource {
 
 struct Opml {
   std::string title;
-  std::vector<OpmlSource> sources;      // in file order; outlines without an http(s) xmlUrl are not among them
+  std::vector<OpmlSource> sources;  // in file order; outlines without an http(s) xmlUrl are not among them
   std::vector<std::string> warnings;
 };
 

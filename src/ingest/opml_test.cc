@@ -21,7 +21,11 @@ TEST(Opml, ReadsFolders) {
 
 TEST(Opml, WhatIsWrittenIsReadAgain) {
   const Opml written{"T \"&<>",
-                     {{"a & b", "https://a.org/?x=1&y=2", "https://a.org/", {}}, {"c\"<>'\n", "https://c.org/", "", {"F & G"}}, {"d", "https://d.org/", "", {"F & G", "H"}}, {"e", "https://e.org/", "", {}}, {"f", "https://f.org/", "", {"Z"}}},
+                     {{"a & b", "https://a.org/?x=1&y=2", "https://a.org/", {}},
+                      {"c\"<>'\n", "https://c.org/", "", {"F & G"}},
+                      {"d", "https://d.org/", "", {"F & G", "H"}},
+                      {"e", "https://e.org/", "", {}},
+                      {"f", "https://f.org/", "", {"Z"}}},
                      {}};
   const auto again = read_opml(write_opml(written));
   ASSERT_TRUE(again);

@@ -40,7 +40,10 @@ Status read(Source& source, std::string& text, Builder& builder) {
 }  // namespace
 
 Result<Feed> parse_feed(std::string_view bytes, const ParseOptions& options) {
-  const auto too_large = [&](std::size_t size) { return fail(Code::too_large, std::to_string(size) + " bytes are more than the limit of " + std::to_string(options.limits.bytes), {}, "give a smaller document"); };
+  const auto too_large = [&](std::size_t size) {
+    return fail(Code::too_large, std::to_string(size) + " bytes are more than the limit of " + std::to_string(options.limits.bytes), {},
+                "give a smaller document");
+  };
   if (bytes.size() > options.limits.bytes) return too_large(bytes.size());
   if (trim(bytes).empty()) return fail(Code::not_a_feed, "the document is empty", {}, "give a feed");
   Decoded decoded = TRY(to_utf8(bytes, options.content_type));

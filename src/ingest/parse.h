@@ -17,7 +17,9 @@ namespace weir {
 
 // What a page says of itself, for format "html".
 struct PageLinks {
-  struct Link { std::string url, title; };
+  struct Link {
+    std::string url, title;
+  };
   std::string title, language, icon;
   std::vector<Link> links;  // http(s), absolute, in the order of the page
 };
@@ -32,13 +34,13 @@ struct HtmlTools {
 };
 
 struct ParseLimits {
-  std::size_t bytes = 64u << 20;        // of the document, before and after decoding: too_large. The fetcher cuts at 10 MB on its own
-  std::size_t depth = 256;              // of elements and of JSON: too_deep
-  std::size_t elements = 500'000;       // too_large; text that never becomes an element does not count
-  std::size_t attributes = 512;         // of one element; the others are dropped, with a warning
-  std::size_t items_read = 5'000;       // in file order; the rest is not looked at, with a warning
-  std::size_t items_kept = 1'000;       // the newest of those by date (undated ones count as newest), in file order, with a warning
-  std::size_t field = 1u << 20;         // bytes of one field; cut at a code point, with a warning
+  std::size_t bytes = 64u << 20;   // of the document, before and after decoding: too_large. The fetcher cuts at 10 MB on its own
+  std::size_t depth = 256;         // of elements and of JSON: too_deep
+  std::size_t elements = 500'000;  // too_large; text that never becomes an element does not count
+  std::size_t attributes = 512;    // of one element; the others are dropped, with a warning
+  std::size_t items_read = 5'000;  // in file order; the rest is not looked at, with a warning
+  std::size_t items_kept = 1'000;  // the newest of those by date (undated ones count as newest), in file order, with a warning
+  std::size_t field = 1u << 20;    // bytes of one field; cut at a code point, with a warning
 };
 
 struct ParseOptions {

@@ -108,7 +108,8 @@ TEST(Parse, Versions) {
 }
 
 TEST(Parse, Rss1) {
-  const Feed feed = read(R"(<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns="http://purl.org/rss/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/">
+  const Feed feed =
+      read(R"(<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns="http://purl.org/rss/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/">
 <channel rdf:about="https://e.org/rdf"><title>T</title><link>https://e.org/</link></channel>
 <item rdf:about="urn:1"><title>one</title><link>https://e.org/1</link><dc:date>2004-01-01T10:00+01:00</dc:date><dc:subject>s</dc:subject></item></rdf:RDF>)");
   ASSERT_EQ(feed.items.size(), 1u);
@@ -119,7 +120,8 @@ TEST(Parse, Rss1) {
 }
 
 TEST(Parse, Atom) {
-  const Feed feed = read(R"(<feed xmlns="http://www.w3.org/2005/Atom" xml:lang="de" xml:base="https://e.org/blog/" xmlns:thr="http://purl.org/syndication/thread/1.0">
+  const Feed feed =
+      read(R"(<feed xmlns="http://www.w3.org/2005/Atom" xml:lang="de" xml:base="https://e.org/blog/" xmlns:thr="http://purl.org/syndication/thread/1.0">
 <title type="html">&lt;i&gt;T&lt;/i&gt;</title><subtitle>S</subtitle><link rel="self" href="feed.xml"/><link href="./"/><icon>/i.ico</icon><author><name>A</name><uri>/a</uri></author>
 <entry xml:lang="en" xml:base="sub/"><id>urn:x</id><title type="text">1 &lt; 2</title><link rel="alternate" href="1"/><link rel="enclosure" href="a.mp3" type="audio/mpeg" length="9"/>
 <published>2004-01-01T00:00:00Z</published><updated>2004-01-02T00:00:00Z</updated><category term="t" label="l"/><summary type="html">&lt;p&gt;sum&lt;/p&gt;</summary>
@@ -167,7 +169,9 @@ TEST(Parse, JsonFeed) {
 
 TEST(Parse, HtmlAndOpmlListWhatTheyLinkTo) {
   ParseOptions options{.base_url = "https://e.org/"};
-  options.html.links = [](std::string_view, std::string_view base) -> Result<PageLinks> { return PageLinks{"P", "en", "", {{std::string(base) + "a", "A"}, {"javascript:1", "no"}}}; };
+  options.html.links = [](std::string_view, std::string_view base) -> Result<PageLinks> {
+    return PageLinks{"P", "en", "", {{std::string(base) + "a", "A"}, {"javascript:1", "no"}}};
+  };
   const Feed page = read("<!-- c --><!doctype html><title>P</title>", options);
   EXPECT_EQ(page.format, "html");
   ASSERT_EQ(page.items.size(), 1u);
@@ -181,8 +185,10 @@ TEST(Parse, HtmlAndOpmlListWhatTheyLinkTo) {
 }
 
 TEST(Parse, BrokenFeedsKeepTheirItems) {
-  const Feed soup = read("PHP Warning <br> in line 3\n<rss><channel><title>T&nbsp;x</title><item><title>1</title><link>https://e.org/?a=1&b=2</link><description><p>a<br>b</description></item>"
-                         "<item><title>2<item><title>3</title></item><item><title>4</title><description>trunc");
+  const Feed soup = read(
+      "PHP Warning <br> in line "
+      "3\n<rss><channel><title>T&nbsp;x</title><item><title>1</title><link>https://e.org/?a=1&b=2</link><description><p>a<br>b</description></item>"
+      "<item><title>2<item><title>3</title></item><item><title>4</title><description>trunc");
   ASSERT_EQ(soup.items.size(), 4u);
   EXPECT_EQ(soup.title, "T x");
   EXPECT_EQ(soup.items[0].url, "https://e.org/?a=1&b=2");
@@ -192,7 +198,9 @@ TEST(Parse, BrokenFeedsKeepTheirItems) {
 }
 
 TEST(Parse, AddressesAreHttpOrAbsent) {
-  const Feed feed = read("<rss><channel><link>javascript:alert(1)</link><item><link>mailto:a@b</link><guid>ftp://x/</guid></item><item><link> HTTP://e.org/x </link></item><item><link>/rel</link></item></channel></rss>");
+  const Feed feed = read(
+      "<rss><channel><link>javascript:alert(1)</link><item><link>mailto:a@b</link><guid>ftp://x/</guid></item><item><link> HTTP://e.org/x "
+      "</link></item><item><link>/rel</link></item></channel></rss>");
   EXPECT_EQ(feed.home_page_url, "");
   ASSERT_EQ(feed.items.size(), 3u);
   EXPECT_EQ(feed.items[0].url, "");
@@ -211,7 +219,8 @@ TEST(Parse, NotAFeed) {
 
 TEST(Parse, NewestOfTooMany) {
   std::string text = "<rss><channel>";
-  for (int i = 0; i < 6000; ++i) text += "<item><guid>" + std::to_string(i) + "</guid><pubDate>" + (i % 2 ? "2020" : "2010") + "-01-01T00:00:00Z</pubDate></item>";
+  for (int i = 0; i < 6000; ++i)
+    text += "<item><guid>" + std::to_string(i) + "</guid><pubDate>" + (i % 2 ? "2020" : "2010") + "-01-01T00:00:00Z</pubDate></item>";
   const Feed feed = read(text + "</channel></rss>");
   ASSERT_EQ(feed.items.size(), 1000u);
   EXPECT_EQ(feed.items[0].id, "1");
@@ -234,7 +243,8 @@ TEST(Parse, WhatStandsBeforeTheDamageIsKept) {
   std::vector<std::size_t> ends;
   for (int i = 0; i < 10; ++i) {
     const std::string n = std::to_string(i);
-    text += "<item><title>t" + n + "</title><link>https://e.org/" + n + "</link><guid>g" + n + "</guid><description><![CDATA[<p>x &amp; " + n + "</p>]]></description></item>";
+    text += "<item><title>t" + n + "</title><link>https://e.org/" + n + "</link><guid>g" + n + "</guid><description><![CDATA[<p>x &amp; " + n +
+            "</p>]]></description></item>";
     ends.push_back(text.size());
   }
   text += "</channel></rss>";

@@ -36,13 +36,23 @@ using Steady = std::chrono::steady_clock;
 // --- what travels: parent ⇄ worker. A request is its length and its bytes; an answer is a head and its bytes; a new worker says hello first. ---
 
 enum class Outcome : std::uint32_t { answered = 0x57656972, out_of_memory, threw };
-struct AnswerHead { Outcome outcome; std::uint32_t size; };
-struct Hello { SandboxFeatures features; };
+struct AnswerHead {
+  Outcome outcome;
+  std::uint32_t size;
+};
+struct Hello {
+  SandboxFeatures features;
+};
 
 // parent ⇄ zygote, one packet each way.
 enum class Order : int { fork, reap };
-struct Command { Order order; pid_t pid; };
-struct Reply { int value; };  // fork: the pid, or −errno; reap: the wait status
+struct Command {
+  Order order;
+  pid_t pid;
+};
+struct Reply {
+  int value;
+};  // fork: the pid, or −errno; reap: the wait status
 
 void set_timeout(int fd, int option, std::chrono::milliseconds wait) {
   const timeval value{static_cast<time_t>(wait.count() / 1000), static_cast<suseconds_t>(wait.count() % 1000 * 1000)};
@@ -111,7 +121,9 @@ bool write_all(int fd, const void* from, std::size_t n) {
 class Children {
  public:
   void add(pid_t pid) { all_.push_back({pid, std::nullopt}); }
-  bool alive() const { return std::ranges::any_of(all_, [](const Child& child) { return !child.status; }); }
+  bool alive() const {
+    return std::ranges::any_of(all_, [](const Child& child) { return !child.status; });
+  }
 
   void look() {
     for (Child& child : all_)
@@ -132,7 +144,10 @@ class Children {
   }
 
  private:
-  struct Child { pid_t pid; std::optional<int> status; };
+  struct Child {
+    pid_t pid;
+    std::optional<int> status;
+  };
   std::vector<Child> all_;
 };
 
@@ -194,7 +209,8 @@ int forget_code(dl_phdr_info* object, std::size_t, void*) {
 [[noreturn]] void become_zygote(int control, const SandboxOptions& options) {
   // The terminal's Ctrl-C is for the parent; when it is gone, so is the other end of `control`.
   // NOLINTNEXTLINE(concurrency-mt-unsafe): a process of one thread
-  for (int number = 1; number < NSIG; ++number) signal(number, number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGQUIT ? SIG_IGN : SIG_DFL);
+  for (int number = 1; number < NSIG; ++number)
+    signal(number, number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGQUIT ? SIG_IGN : SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -269,7 +285,11 @@ Io send_request(int fd, std::string_view request, Steady::time_point deadline) {
 Io receive_all(int fd, void* to, std::size_t n, Steady::time_point deadline) {
   for (auto* at = static_cast<char*>(to); n > 0;) {
     const ssize_t got = recv(fd, at, n, MSG_DONTWAIT);
-    if (got > 0) { at += got; n -= static_cast<std::size_t>(got); continue; }
+    if (got > 0) {
+      at += got;
+      n -= static_cast<std::size_t>(got);
+      continue;
+    }
     if (got < 0 && errno == EINTR) continue;
     if (got == 0 || errno != EAGAIN) return Io::gone;
     if (const Io waited = wait_for(fd, POLLIN, deadline); waited != Io::done) return waited;
@@ -344,7 +364,10 @@ struct Sandbox::State {
     while (zygote > 0 && waitpid(zygote, nullptr, 0) < 0 && errno == EINTR) {}
   }
 
-  struct Told { int value = 0; unsigned generation = 0; };
+  struct Told {
+    int value = 0;
+    unsigned generation = 0;
+  };
 
   // Nothing: the zygote is gone, or does not answer.
   std::optional<int> exchange(Command command, int passed) const {
@@ -364,7 +387,9 @@ struct Sandbox::State {
     ssize_t n;
     do n = sendmsg(control, &message, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
-    if (n == sizeof command) do n = recv(control, &reply, sizeof reply, 0); while (n < 0 && errno == EINTR);
+    if (n == sizeof command) do
+        n = recv(control, &reply, sizeof reply, 0);
+      while (n < 0 && errno == EINTR);
     return n == sizeof reply ? std::optional(reply.value) : std::nullopt;
   }
 
@@ -388,11 +413,15 @@ struct Sandbox::State {
   // The zygote ended, of which no document is the cause: it never sees one. By now this process has threads, models and readers' things in its memory, and a
   // parser must have none of them: no fork of it then, but the program anew.
   Status restart() {
-    const auto gone = [](std::string_view what) { return fail(Code::unavailable, "the process that starts parsers is gone" + std::string(what), {}, "restart weir"); };
+    const auto gone = [](std::string_view what) {
+      return fail(Code::unavailable, "the process that starts parsers is gone" + std::string(what), {}, "restart weir");
+    };
     if (options.anew.empty()) return gone("");
     const Steady::time_point now = Steady::now();
     std::erase_if(restarts, [&](Steady::time_point at) { return now - at > restarts_within; });
-    if (restarts.size() >= restarts_at_most) return fail(Code::unavailable, "the process that starts parsers ended too often: it is left alone for half a minute", {}, "the system's log may say who ends it");
+    if (restarts.size() >= restarts_at_most)
+      return fail(Code::unavailable, "the process that starts parsers ended too often: it is left alone for half a minute", {},
+                  "the system's log may say who ends it");
     restarts.push_back(now);
     if (zygote > 0) {
       kill(zygote, SIGKILL);
@@ -404,7 +433,8 @@ struct Sandbox::State {
     close(std::exchange(control, -1));
     ++generation;
     int ends[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return gone(std::string(", and there is no socket for another: ") + strerrordesc_np(errno));
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+      return gone(std::string(", and there is no socket for another: ") + strerrordesc_np(errno));
     control = ends[0];
     set_timeout(control, SO_RCVTIMEO, zygote_answers_within);
     const int error = spawn_program(options.anew, ends[1], zygote);
@@ -415,20 +445,24 @@ struct Sandbox::State {
 
   Result<Worker> spawn() {
     int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return fail(Code::unavailable, std::string("no socket for a parser: ") + strerrordesc_np(errno), {}, "raise the limit of open files");
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+      return fail(Code::unavailable, std::string("no socket for a parser: ") + strerrordesc_np(errno), {}, "raise the limit of open files");
     const int buffer = 1 << 20;
     for (const int end : ends) setsockopt(end, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
     const Result<Told> told = fork_into(ends[1]);
     close(ends[1]);
     if (!told || told->value <= 0) {
       close(ends[0]);
-      return told ? fail(Code::unavailable, std::string("no process for a parser: ") + strerrordesc_np(-told->value), {}, "raise the limit of processes, or free memory") : std::unexpected(told.error());
+      return told ? fail(Code::unavailable, std::string("no process for a parser: ") + strerrordesc_np(-told->value), {},
+                         "raise the limit of processes, or free memory")
+                  : std::unexpected(told.error());
     }
     Worker out{told->value, ends[0], told->generation, 0};
     Hello hello;
     if (receive_all(out.fd, &hello, sizeof hello, Steady::now() + std::chrono::seconds(10)) != Io::done) {
       const std::optional<int> status = end(out);
-      return fail(Code::unavailable, "a parser could not be confined" + (status ? ": " + how_it_died(*status) : std::string()), {}, "weir doctor says what this kernel offers");
+      return fail(Code::unavailable, "a parser could not be confined" + (status ? ": " + how_it_died(*status) : std::string()), {},
+                  "weir doctor says what this kernel offers");
     }
     const std::scoped_lock lock(mutex);
     features = hello.features;
@@ -485,7 +519,8 @@ struct Sandbox::State {
     gone();
     if (!status) return {Code::unavailable, "the process that starts parsers ended, and the parser with it", {}, {}};
     if (how == Io::timeout) return {Code::timeout, "parsing took more than " + seconds(options.wall), {}, quarantine};
-    if (WIFSIGNALED(*status) && (WTERMSIG(*status) == SIGPROF || WTERMSIG(*status) == SIGXCPU)) return {Code::timeout, "parsing took more than " + seconds(options.cpu) + " of processor time", {}, quarantine};
+    if (WIFSIGNALED(*status) && (WTERMSIG(*status) == SIGPROF || WTERMSIG(*status) == SIGXCPU))
+      return {Code::timeout, "parsing took more than " + seconds(options.cpu) + " of processor time", {}, quarantine};
     return {Code::crashed, how_it_died(*status), {}, quarantine};
   }
 
@@ -497,7 +532,8 @@ struct Sandbox::State {
     if (odd || head.size > options.answer_limit) {
       static_cast<void>(end(worker));
       gone();
-      if (head.outcome == Outcome::out_of_memory) return fail(Code::crashed, "parsing needed more than " + std::to_string(options.memory >> 20) + " MB of memory", {}, quarantine);
+      if (head.outcome == Outcome::out_of_memory)
+        return fail(Code::crashed, "parsing needed more than " + std::to_string(options.memory >> 20) + " MB of memory", {}, quarantine);
       if (odd) return fail(Code::crashed, "the parser failed on this document", {}, quarantine);
       return fail(Code::too_large, "the parser's answer is larger than " + std::to_string(options.answer_limit >> 20) + " MB", {}, quarantine);
     }
@@ -514,11 +550,14 @@ struct Sandbox::State {
 
 Result<std::unique_ptr<Sandbox>> Sandbox::start(const SandboxOptions& options) {
   CHECK(options.handler != nullptr && options.workers > 0 && options.request_limit <= UINT32_MAX);
-  if (!has_seccomp()) return fail(Code::refused, "this kernel cannot confine a process (no seccomp)", {}, "run a kernel with CONFIG_SECCOMP_FILTER; containers: allow the seccomp system call");
+  if (!has_seccomp())
+    return fail(Code::refused, "this kernel cannot confine a process (no seccomp)", {},
+                "run a kernel with CONFIG_SECCOMP_FILTER; containers: allow the seccomp system call");
   auto state = std::make_unique<State>();
   state->options = options;
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return fail(Code::io, std::string("no socket for the sandbox: ") + strerrordesc_np(errno));
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+    return fail(Code::io, std::string("no socket for the sandbox: ") + strerrordesc_np(errno));
   state->control = ends[0];
   set_timeout(state->control, SO_RCVTIMEO, zygote_answers_within);
   state->zygote = fork();
@@ -536,7 +575,8 @@ Sandbox::~Sandbox() = default;
 
 Result<std::string> Sandbox::run(std::string_view request) {
   State& state = *state_;
-  if (request.size() > state.options.request_limit) return fail(Code::too_large, "the document is larger than " + std::to_string(state.options.request_limit >> 20) + " MB");
+  if (request.size() > state.options.request_limit)
+    return fail(Code::too_large, "the document is larger than " + std::to_string(state.options.request_limit >> 20) + " MB");
   for (bool again = true;; again = false) {
     Worker worker = TRY(state.take());
     const Steady::time_point deadline = Steady::now() + state.options.wall;

@@ -22,12 +22,12 @@ namespace weir {
 
 struct SandboxOptions {
   std::string (*handler)(std::string_view request) = nullptr;  // runs in the child; may throw: then the child counts as crashed
-  void (*warm_up)() = nullptr;                     // runs once in the zygote, so that workers share what it builds; may be null
+  void (*warm_up)() = nullptr;                                 // runs once in the zygote, so that workers share what it builds; may be null
   std::size_t workers = 2;
-  std::size_t memory = 512u << 20;                 // RLIMIT_AS of a worker (not under ASan and TSan, which reserve more)
+  std::size_t memory = 512u << 20;                                   // RLIMIT_AS of a worker (not under ASan and TSan, which reserve more)
   std::size_t request_limit = 64u << 20, answer_limit = 256u << 20;  // bytes
-  std::chrono::milliseconds cpu{2500};             // CPU time of one document
-  std::chrono::milliseconds wall{15000};           // wall time of one document, workers' queue not counted
+  std::chrono::milliseconds cpu{2500};                               // CPU time of one document
+  std::chrono::milliseconds wall{15000};                             // wall time of one document, workers' queue not counted
   std::size_t documents_per_worker = 1000;
   std::chrono::seconds idle{10};
   // A command line that ends in become_zygote_anew(); with it a zygote that was killed is started again, at most five times in half a minute. Empty: never.
@@ -36,9 +36,9 @@ struct SandboxOptions {
 
 // What holds on this machine, as a worker found it. `weir doctor` prints it.
 struct SandboxFeatures {
-  int landlock = 0;          // ABI version; 0: none (then seccomp alone keeps files away)
+  int landlock = 0;  // ABI version; 0: none (then seccomp alone keeps files away)
   bool landlock_network = false;
-  bool seccomp = false;      // allow-list of system calls
+  bool seccomp = false;  // allow-list of system calls
   bool memory_limit = false, cpu_limit = false, no_new_privileges = false, undumpable = false;
   // Files and network are out of reach: a worker without seccomp is not started at all.
   bool sealed() const { return seccomp && no_new_privileges; }

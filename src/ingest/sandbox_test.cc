@@ -44,19 +44,35 @@ long attempt(std::string_view what, int port) {
   if (what == "open") return outcome(open("/etc/passwd", O_RDONLY));
   if (what == "create") return outcome(open("/tmp/weir_sandbox_was_here", O_CREAT | O_WRONLY, 0600));
   if (what == "proc") return outcome(open("/proc/self/mem", O_RDWR));
-  if (what == "stat") { struct stat at; return outcome(fstatat(AT_FDCWD, "/etc/passwd", &at, 0)); }
+  if (what == "stat") {
+    struct stat at;
+    return outcome(fstatat(AT_FDCWD, "/etc/passwd", &at, 0));
+  }
   if (what == "unlink") return outcome(unlink("/tmp/weir_sandbox_victim"));
-  if (what == "tcp") { const int s = socket(AF_INET, SOCK_STREAM, 0); return s < 0 ? -errno : outcome(connect(s, reinterpret_cast<sockaddr*>(&there), sizeof there)); }
-  if (what == "udp") { const int s = socket(AF_INET, SOCK_DGRAM, 0); return s < 0 ? -errno : outcome(sendto(s, &byte, 1, 0, reinterpret_cast<sockaddr*>(&there), sizeof there)); }
+  if (what == "tcp") {
+    const int s = socket(AF_INET, SOCK_STREAM, 0);
+    return s < 0 ? -errno : outcome(connect(s, reinterpret_cast<sockaddr*>(&there), sizeof there));
+  }
+  if (what == "udp") {
+    const int s = socket(AF_INET, SOCK_DGRAM, 0);
+    return s < 0 ? -errno : outcome(sendto(s, &byte, 1, 0, reinterpret_cast<sockaddr*>(&there), sizeof there));
+  }
   if (what == "unix") return outcome(socket(AF_UNIX, SOCK_STREAM, 0));
   if (what == "own socket, other address") return outcome(sendto(3, &byte, 1, 0, reinterpret_cast<sockaddr*>(&there), sizeof there));
   if (what == "fork") return outcome(syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr));
-  if (what == "exec") { char name[] = "/bin/true"; char* arguments[] = {name, nullptr}; return outcome(execve(name, arguments, nullptr)); }
+  if (what == "exec") {
+    char name[] = "/bin/true";
+    char* arguments[] = {name, nullptr};
+    return outcome(execve(name, arguments, nullptr));
+  }
   if (what == "ptrace") return outcome(ptrace(PTRACE_ATTACH, getppid(), nullptr, nullptr));
   if (what == "kill") return outcome(kill(getppid(), SIGKILL));
   if (what == "signal all") return outcome(kill(-1, SIGCONT));
   if (what == "dumpable") return outcome(syscall(SYS_prctl, 4 /* PR_SET_DUMPABLE */, 1, 0, 0, 0));
-  if (what == "limits") { const rlimit more{1024, 1024}; return outcome(setrlimit(RLIMIT_NOFILE, &more)); }
+  if (what == "limits") {
+    const rlimit more{1024, 1024};
+    return outcome(setrlimit(RLIMIT_NOFILE, &more));
+  }
   if (what == "code") return outcome(mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 1);
   if (what == "memfd") return outcome(syscall(SYS_memfd_create, "x", 0));
   if (what == "io_uring") return outcome(syscall(SYS_io_uring_setup, 1, nullptr));
@@ -64,7 +80,11 @@ long attempt(std::string_view what, int port) {
   if (what == "keys") return outcome(syscall(SYS_keyctl, 0, 0, 0, 0, 0));
   if (what == "mount") return outcome(syscall(SYS_mount, "x", "/", "tmpfs", 0, nullptr));
   if (what == "unshare") return outcome(syscall(SYS_unshare, 0x10000000));
-  if (what == "descriptors") { long n = 0; for (int fd = 4; fd < 1024; ++fd) n += write(fd, &byte, 0) >= 0 ? 1 : 0; return n > 0 ? n : -EBADF; }
+  if (what == "descriptors") {
+    long n = 0;
+    for (int fd = 4; fd < 1024; ++fd) n += write(fd, &byte, 0) >= 0 ? 1 : 0;
+    return n > 0 ? n : -EBADF;
+  }
   return -ENOTSUP;
 }
 
@@ -77,16 +97,36 @@ std::string handler(std::string_view request) {
     const std::size_t at = rest.find(' ');
     return std::to_string(attempt(rest.substr(at + 1), std::atoi(std::string(rest.substr(0, at)).c_str())));
   }
-  if (verb == "loop") for (std::atomic<unsigned> n = 0;; ++n) {}
-  if (verb == "sleep") { for (char byte; read(3, &byte, 1) != 0;) {} }
-  if (verb == "allocate") { std::vector<std::string> all; for (int n = 0; n < 2048; ++n) all.emplace_back(1u << 20, 'x'); return std::to_string(all.size()); }
+  if (verb == "loop")
+    for (std::atomic<unsigned> n = 0;; ++n) {}
+  if (verb == "sleep") {
+    for (char byte; read(3, &byte, 1) != 0;) {}
+  }
+  if (verb == "allocate") {
+    std::vector<std::string> all;
+    for (int n = 0; n < 2048; ++n) all.emplace_back(1u << 20, 'x');
+    return std::to_string(all.size());
+  }
   if (verb == "segfault") { static_cast<volatile char*>(nullptr)[0] = 1; }
   if (verb == "abort") std::abort();
   if (verb == "throw") throw std::runtime_error("x");
   if (verb == "exit") _exit(0);
-  if (verb == "lie") { const std::uint32_t head[2] = {0x57656972, 4'000'000'000u}; static_cast<void>(!write(3, head, sizeof head)); return {}; }
-  if (verb == "chatter") { const std::string noise(1000, 'z'); static_cast<void>(!write(3, noise.data(), noise.size())); return "x"; }
-  if (verb == "late") { static bool said = false; std::string out = said ? "again" : "first"; said = true; return out; }
+  if (verb == "lie") {
+    const std::uint32_t head[2] = {0x57656972, 4'000'000'000u};
+    static_cast<void>(!write(3, head, sizeof head));
+    return {};
+  }
+  if (verb == "chatter") {
+    const std::string noise(1000, 'z');
+    static_cast<void>(!write(3, noise.data(), noise.size()));
+    return "x";
+  }
+  if (verb == "late") {
+    static bool said = false;
+    std::string out = said ? "again" : "first";
+    said = true;
+    return out;
+  }
   if (verb == "large") return std::string(static_cast<std::size_t>(std::atoll(std::string(rest).c_str())), 'l');
   return "?";
 }
@@ -118,11 +158,19 @@ struct Trap {
     EXPECT_EQ(bind(udp, reinterpret_cast<sockaddr*>(&here), sizeof here), 0);
     fcntl(tcp, F_SETFL, O_NONBLOCK);
   }
-  ~Trap() { close(tcp); close(udp); }
-  bool sprung() const { char byte; return accept(tcp, nullptr, nullptr) >= 0 || recv(udp, &byte, 1, 0) >= 0; }
+  ~Trap() {
+    close(tcp);
+    close(udp);
+  }
+  bool sprung() const {
+    char byte;
+    return accept(tcp, nullptr, nullptr) >= 0 || recv(udp, &byte, 1, 0) >= 0;
+  }
 };
 
-constexpr const char* probes[] = {"open", "create", "proc", "stat", "unlink", "tcp", "udp", "unix", "own socket, other address", "fork", "exec", "ptrace", "kill", "signal all", "dumpable", "limits", "code", "memfd", "io_uring", "bpf", "keys", "mount", "unshare", "descriptors"};
+constexpr const char* probes[] = {"open",     "create", "proc",   "stat",  "unlink",     "tcp",        "udp",    "unix", "own socket, other address",
+                                  "fork",     "exec",   "ptrace", "kill",  "signal all", "dumpable",   "limits", "code", "memfd",
+                                  "io_uring", "bpf",    "keys",   "mount", "unshare",    "descriptors"};
 
 // Every probe fails inside; what failed is printed when one does not. Returns how many got through.
 int escapes(Sandbox& sandbox) {
@@ -131,8 +179,12 @@ int escapes(Sandbox& sandbox) {
   int through = 0;
   for (const std::string probe : probes) {
     const Result<std::string> out = sandbox.run("try " + std::to_string(trap.port) + " " + probe);
-    const bool refused = out ? out->starts_with("-") && *out != "-95" : out.error().code == Code::crashed && out.error().message.find("SIGSYS") != std::string::npos;
-    if (!refused) { ++through; fprintf(stderr, "probe %s: %s\n", probe.c_str(), out ? out->c_str() : out.error().text().c_str()); }
+    const bool refused =
+        out ? out->starts_with("-") && *out != "-95" : out.error().code == Code::crashed && out.error().message.find("SIGSYS") != std::string::npos;
+    if (!refused) {
+      ++through;
+      fprintf(stderr, "probe %s: %s\n", probe.c_str(), out ? out->c_str() : out.error().text().c_str());
+    }
   }
   std::error_code ignored;
   through += trap.sprung() ? 1 : 0;
@@ -194,7 +246,8 @@ TEST(Sandbox, SaysWhatHolds) {
 
 TEST(Sandbox, CrashesStayInside) {
   auto sandbox = start();
-  for (const auto& [verb, word] : {std::pair{"segfault", sanitized ? "" : "SEGV"}, {"abort", ""}, {"throw", "failed on this document"}, {"exit", "ended by itself"}}) {
+  for (const auto& [verb, word] :
+       {std::pair{"segfault", sanitized ? "" : "SEGV"}, {"abort", ""}, {"throw", "failed on this document"}, {"exit", "ended by itself"}}) {
     const Result<std::string> out = sandbox->run(verb);
     ASSERT_FALSE(out) << verb;
     EXPECT_EQ(out.error().code, Code::crashed) << out.error().text();
@@ -331,7 +384,8 @@ TEST(Sandbox, Cost) {
       std::ifstream in(entry.path());
       for (pid_t pid; in >> pid;) zygote = resident_kb(pid);
     }
-  printf("  100 kB in, 50 kB out: median %.1f us, p99 %.1f us; crash to next answer %.2f ms; zygote resident %ld kB (this process %ld kB)\n", times[times.size() / 2], times[times.size() * 99 / 100], respawn, zygote, resident_kb(getpid()));
+  printf("  100 kB in, 50 kB out: median %.1f us, p99 %.1f us; crash to next answer %.2f ms; zygote resident %ld kB (this process %ld kB)\n",
+         times[times.size() / 2], times[times.size() * 99 / 100], respawn, zygote, resident_kb(getpid()));
   EXPECT_LT(times[times.size() / 2], sanitized ? 1000 : 200);
 }
 

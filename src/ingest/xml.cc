@@ -82,8 +82,19 @@ constexpr auto vocabularies = std::to_array<Vocabulary>({
 
 // For prefixes that a feed uses without declaring them.
 constexpr auto usual_prefixes = std::to_array<std::pair<std::string_view, Ns>>({
-    {"atom", Ns::atom}, {"rdf", Ns::rdf}, {"content", Ns::content}, {"dc", Ns::dc}, {"dcterms", Ns::dcterms}, {"media", Ns::media}, {"itunes", Ns::itunes},
-    {"googleplay", Ns::itunes}, {"thr", Ns::thr}, {"sy", Ns::sy}, {"feedburner", Ns::feedburner}, {"xhtml", Ns::xhtml}, {"rss", Ns::core},
+    {"atom", Ns::atom},
+    {"rdf", Ns::rdf},
+    {"content", Ns::content},
+    {"dc", Ns::dc},
+    {"dcterms", Ns::dcterms},
+    {"media", Ns::media},
+    {"itunes", Ns::itunes},
+    {"googleplay", Ns::itunes},
+    {"thr", Ns::thr},
+    {"sy", Ns::sy},
+    {"feedburner", Ns::feedburner},
+    {"xhtml", Ns::xhtml},
+    {"rss", Ns::core},
 });
 
 const Vocabulary* find_vocabulary(std::string_view uri) {
@@ -104,8 +115,8 @@ constexpr std::size_t max_bindings = 128, max_entities = 256, max_entity_bytes =
 constexpr std::array voids{core("br"), core("hr"), core("img"), core("input"), core("wbr"), core("area"), core("meta"), core("param")};
 constexpr std::array closed_by_sibling{core("p"), core("li"), core("dt"), core("dd"), core("tr"), core("td"), core("th"), core("option")};
 // Elements whose white space means nothing.
-constexpr std::array structural{core("rss"), core("channel"), core("item"), core("feed"), core("entry"), key(Ns::rdf, "RDF"), core("opml"), core("body"), core("head"),
-                                core("outline"), core("author"), key(Ns::media, "group")};
+constexpr std::array structural{core("rss"),  core("channel"), core("item"), core("feed"),    core("entry"),  key(Ns::rdf, "RDF"),
+                                core("opml"), core("body"),    core("head"), core("outline"), core("author"), key(Ns::media, "group")};
 
 bool any_of(std::span<const Key> keys, Key key) { return std::ranges::find(keys, key) != keys.end(); }
 
@@ -195,11 +206,12 @@ class Reader {
     char* out = amp;
     std::string* longer = nullptr;  // set when an entity's text did not fit
     const auto put = [&](std::string_view bytes, const char* read_to) {
-      if (!longer && out + bytes.size() > read_to) {
-        longer = &document_.expanded_.emplace_back(begin, out);
-      }
+      if (!longer && out + bytes.size() > read_to) { longer = &document_.expanded_.emplace_back(begin, out); }
       if (longer) longer->append(bytes);
-      else { std::memmove(out, bytes.data(), bytes.size()); out += bytes.size(); }
+      else {
+        std::memmove(out, bytes.data(), bytes.size());
+        out += bytes.size();
+      }
     };
     std::string character;
     for (char* in = amp; in < end;) {
@@ -211,7 +223,8 @@ class Reader {
         continue;
       }
       const char* semicolon = in + 1;
-      while (semicolon < end && semicolon - in < 40 && *semicolon != ';' && name_bytes[static_cast<unsigned char>(*semicolon)] && *semicolon != '&') ++semicolon;
+      while (semicolon < end && semicolon - in < 40 && *semicolon != ';' && name_bytes[static_cast<unsigned char>(*semicolon)] && *semicolon != '&')
+        ++semicolon;
       const bool closed = semicolon < end && *semicolon == ';' && semicolon > in + 1;
       const std::string_view name = closed ? view(in + 1, semicolon) : std::string_view();
       character.clear();
@@ -255,7 +268,10 @@ class Reader {
     else if (name == "quot") value = "\"";
     else if (const auto declared = entities_.find(name); declared != entities_.end()) {
       value = declared->second;
-      if (expanded_ + value.size() > max_expanded_bytes) { warn(expansion_, "entities that grow beyond 1 MB were left as they are"); return false; }
+      if (expanded_ + value.size() > max_expanded_bytes) {
+        warn(expansion_, "entities that grow beyond 1 MB were left as they are");
+        return false;
+      }
       expanded_ += value.size();
     } else if (const char32_t c = html_entity(name)) {
       append_utf8(buffer, c);
@@ -270,7 +286,11 @@ class Reader {
     bool& absent = what == "?>" ? no_instruction_end_ : no_comment_end_;
     char* stop = find_sequence(what, at_ + skip, absent);
     if (!stop && what == "?>") stop = find('>', at_), what = ">";
-    if (!stop) { warn(unclosed_, "a comment or instruction that never ends"); at_ = what == "-->" ? at_ + skip : end_; return; }
+    if (!stop) {
+      warn(unclosed_, "a comment or instruction that never ends");
+      at_ = what == "-->" ? at_ + skip : end_;
+      return;
+    }
     at_ = stop + what.size();
   }
 
@@ -308,8 +328,10 @@ class Reader {
         p = quote;
       } else if (*p == '[' && !subset) subset = true;
       else if (*p == ']') subset = false;
-      else if (*p == '>' && !subset) { at_ = p + 1; return; }
-      else if (subset && view(p, end_).starts_with("<!--")) {
+      else if (*p == '>' && !subset) {
+        at_ = p + 1;
+        return;
+      } else if (subset && view(p, end_).starts_with("<!--")) {
         char* stop = find_sequence("-->", p, no_comment_end_);
         if (!stop) break;
         p = stop + 2;
@@ -326,7 +348,9 @@ class Reader {
 
   // <!ENTITY name "value">: plain text only. What is external, a parameter, or grows is not kept. Returns its last byte.
   char* entity(char* p) {
-    const auto skip_space = [&] { while (p < end_ && is_space(*p)) ++p; };
+    const auto skip_space = [&] {
+      while (p < end_ && is_space(*p)) ++p;
+    };
     skip_space();
     const char* name = p;
     while (p < end_ && name_bytes[static_cast<unsigned char>(*p)]) ++p;
@@ -348,7 +372,10 @@ class Reader {
         if (semicolon != std::string_view::npos && semicolon > i + 1 && reference(source.substr(i + 1, semicolon - i - 1), buffer, inner)) {
           value += inner;
           i = semicolon + 1;
-        } else { value += '&'; ++i; }
+        } else {
+          value += '&';
+          ++i;
+        }
       }
       if (value.size() <= max_entity_bytes && entities_.size() < max_entities) entities_.try_emplace(named, std::move(value));
       else warn(entity_, "an entity too large or one too many was not kept");
@@ -393,7 +420,8 @@ class Reader {
   }
 
   Status start_tag() {
-    if (++elements_ > limits_.elements) return fail(Code::too_large, "more than " + std::to_string(limits_.elements) + " elements", {}, "give a smaller document");
+    if (++elements_ > limits_.elements)
+      return fail(Code::too_large, "more than " + std::to_string(limits_.elements) + " elements", {}, "give a smaller document");
     char* p = at_ + 1;
     const char* begin = p;
     while (p < end_ && name_bytes[static_cast<unsigned char>(*p)]) ++p;
@@ -405,9 +433,19 @@ class Reader {
     while (p < end_) {
       while (p < end_ && is_space(*p)) ++p;
       if (p == end_) break;
-      if (*p == '>') { ++p; break; }
-      if (*p == '/') { ended = p + 1 < end_ && p[1] == '>'; ++p; continue; }
-      if (*p == '<') { warn(tag_, "a tag without its >"); break; }
+      if (*p == '>') {
+        ++p;
+        break;
+      }
+      if (*p == '/') {
+        ended = p + 1 < end_ && p[1] == '>';
+        ++p;
+        continue;
+      }
+      if (*p == '<') {
+        warn(tag_, "a tag without its >");
+        break;
+      }
       p = attribute(p, node, prefixed);
     }
     at_ = p;
@@ -418,7 +456,8 @@ class Reader {
     const std::size_t colon = name.find(':');
     const std::string_view local = colon == std::string_view::npos ? name : name.substr(colon + 1);
     if (!root_seen_) {
-      root_seen_ = equal_ignoring_case(local, "feed") || equal_ignoring_case(local, "entry") || equal_ignoring_case(local, "rss") || equal_ignoring_case(local, "RDF");
+      root_seen_ =
+          equal_ignoring_case(local, "feed") || equal_ignoring_case(local, "entry") || equal_ignoring_case(local, "rss") || equal_ignoring_case(local, "RDF");
       atom_document_ = equal_ignoring_case(local, "feed") || equal_ignoring_case(local, "entry");
       if (root_seen_ && !atom_document_ && default_ns_ == Ns::atom) default_ns_ = Ns::core;  // an <rss> that says it is Atom is not
     }
@@ -436,13 +475,15 @@ class Reader {
     } else if (open_.size() > 1 && document_.nodes_[open_.back().node].key == node.key && any_of(closed_by_sibling, node.key)) {
       rescue(open_.size() - 1, outer_bindings);
     }
-    if (open_.size() > limits_.depth) return fail(Code::too_deep, "elements nested deeper than " + std::to_string(limits_.depth) + " levels", {}, "give a flatter document");
+    if (open_.size() > limits_.depth)
+      return fail(Code::too_deep, "elements nested deeper than " + std::to_string(limits_.depth) + " levels", {}, "give a flatter document");
     const std::uint32_t index = append(node);
     if (ended || any_of(voids, node.key)) {
       default_ns_ = outer_default;
       bindings_.resize(std::min<std::size_t>(bindings_.size(), outer_bindings));
     } else {
-      open_.push_back({index, 0, std::min<std::uint32_t>(outer_bindings, static_cast<std::uint32_t>(bindings_.size())), outer_default, any_of(structural, node.key)});
+      open_.push_back(
+          {index, 0, std::min<std::uint32_t>(outer_bindings, static_cast<std::uint32_t>(bindings_.size())), outer_default, any_of(structural, node.key)});
     }
     return {};
   }
@@ -485,15 +526,22 @@ class Reader {
       }
     } else warn(quote_, "an attribute without a value");
     const std::size_t count = document_.attributes_.size() - node.attribute;
-    if (count >= limits_.attributes) { warn(attributes_, "more than " + std::to_string(limits_.attributes) + " attributes on one element"); return p; }
+    if (count >= limits_.attributes) {
+      warn(attributes_, "more than " + std::to_string(limits_.attributes) + " attributes on one element");
+      return p;
+    }
     Attribute made{0, name, value};
     if (name.find(':') == std::string_view::npos) {
       if (name == "xmlns") declare({}, value);
       else made.key = core(name);
     } else if (name.starts_with("xmlns:")) declare(name.substr(6), value);
-    else if (equal_ignoring_case(name, "xml:base")) { made.key = key(Ns::xml, "base"); document_.has_base_ = true; }
-    else if (equal_ignoring_case(name, "xml:lang")) { made.key = key(Ns::xml, "lang"); document_.has_language_ = true; }
-    else prefixed = true;
+    else if (equal_ignoring_case(name, "xml:base")) {
+      made.key = key(Ns::xml, "base");
+      document_.has_base_ = true;
+    } else if (equal_ignoring_case(name, "xml:lang")) {
+      made.key = key(Ns::xml, "lang");
+      document_.has_language_ = true;
+    } else prefixed = true;
     document_.attributes_.push_back(made);
     return p;
   }
@@ -540,8 +588,8 @@ class Reader {
   bool root_seen_ = false, atom_document_ = false, default_dialect_ = false, doctype_unclosed_ = false;
   bool no_instruction_end_ = false, no_comment_end_ = false, no_cdata_end_ = false, no_double_quote_ = false, no_single_quote_ = false;
   // Each warning is given once.
-  bool stray_ = false, truncated_ = false, ampersand_ = false, expansion_ = false, unclosed_ = false, entity_ = false, external_ = false, mismatch_ = false, tag_ = false,
-       resync_ = false, quote_ = false, attributes_ = false, bindings_full_ = false;
+  bool stray_ = false, truncated_ = false, ampersand_ = false, expansion_ = false, unclosed_ = false, entity_ = false, external_ = false, mismatch_ = false,
+       tag_ = false, resync_ = false, quote_ = false, attributes_ = false, bindings_full_ = false;
 };
 
 Result<Document> Document::parse(std::string& text, const Limits& limits) {
@@ -592,10 +640,16 @@ void walk(const std::vector<Node>& nodes, std::uint32_t top, Enter enter, Leave 
   std::uint32_t at = nodes[top].child;
   while (at) {
     enter(at);
-    if (nodes[at].child) { at = nodes[at].child; continue; }
+    if (nodes[at].child) {
+      at = nodes[at].child;
+      continue;
+    }
     for (;;) {
       if (nodes[at].key) leave(at);
-      if (nodes[at].next) { at = nodes[at].next; break; }
+      if (nodes[at].next) {
+        at = nodes[at].next;
+        break;
+      }
       at = nodes[at].parent;
       if (at == top) return;
     }
@@ -609,7 +663,12 @@ std::string_view Element::text(std::string& scratch) const {
   const Node& only = *at(node_->child);
   if (only.key == 0 && only.next == 0) return only.text;
   scratch.clear();
-  walk(nodes, static_cast<std::uint32_t>(node_ - nodes.data()), [&](std::uint32_t i) { if (nodes[i].key == 0) scratch += nodes[i].text; }, [](std::uint32_t) {});
+  walk(
+      nodes, static_cast<std::uint32_t>(node_ - nodes.data()),
+      [&](std::uint32_t i) {
+        if (nodes[i].key == 0) scratch += nodes[i].text;
+      },
+      [](std::uint32_t) {});
   return scratch;
 }
 
@@ -623,31 +682,33 @@ std::string Element::inner_html(const std::function<std::string(Element, std::st
     return colon == std::string_view::npos ? n.text : n.text.substr(colon + 1);
   };
   const auto is_void = [](const Node& n) { return any_of(voids, n.key) || (n.ns == Ns::xhtml && any_of(voids, core(n.text.substr(n.text.find(':') + 1)))); };
-  walk(nodes, static_cast<std::uint32_t>(node_ - nodes.data()),
-       [&](std::uint32_t i) {
-         const Node& n = nodes[i];
-         if (n.key == 0) return append_escaped(out, n.text);
-         out += '<';
-         out += shown(n);
-         for (std::size_t a = 0; a < n.attributes; ++a) {
-           const Attribute& attribute = document_->attributes_[n.attribute + a];
-           if (attribute.name.starts_with("xmlns") || attribute.key == key_of_base) continue;
-           out += ' ';
-           out += attribute.name;
-           out += "=\"";
-           if (address && (attribute.key == core("href") || attribute.key == core("src"))) append_escaped(out, address(Element(document_, at(i)), attribute.value));
-           else append_escaped(out, attribute.value);
-           out += '"';
-         }
-         out += '>';
-       },
-       [&](std::uint32_t i) {
-         const Node& n = nodes[i];
-         if (is_void(n)) return;
-         out += "</";
-         out += shown(n);
-         out += '>';
-       });
+  walk(
+      nodes, static_cast<std::uint32_t>(node_ - nodes.data()),
+      [&](std::uint32_t i) {
+        const Node& n = nodes[i];
+        if (n.key == 0) return append_escaped(out, n.text);
+        out += '<';
+        out += shown(n);
+        for (std::size_t a = 0; a < n.attributes; ++a) {
+          const Attribute& attribute = document_->attributes_[n.attribute + a];
+          if (attribute.name.starts_with("xmlns") || attribute.key == key_of_base) continue;
+          out += ' ';
+          out += attribute.name;
+          out += "=\"";
+          if (address && (attribute.key == core("href") || attribute.key == core("src")))
+            append_escaped(out, address(Element(document_, at(i)), attribute.value));
+          else append_escaped(out, attribute.value);
+          out += '"';
+        }
+        out += '>';
+      },
+      [&](std::uint32_t i) {
+        const Node& n = nodes[i];
+        if (is_void(n)) return;
+        out += "</";
+        out += shown(n);
+        out += '>';
+      });
   return out;
 }
 

@@ -34,18 +34,18 @@ constexpr Key key(Ns ns, std::string_view local) {
 constexpr Key core(std::string_view local) { return key(Ns::core, local); }
 
 struct Attribute {
-  Key key;                      // an attribute without prefix is Ns::core
+  Key key;                       // an attribute without prefix is Ns::core
   std::string_view name, value;  // the name as written, with its prefix
 };
 
 struct Node {
-  Key key = 0;               // 0: a text node
-  std::string_view text;     // of a text node; an element's name as written
+  Key key = 0;                                    // 0: a text node
+  std::string_view text;                          // of a text node; an element's name as written
   std::uint32_t parent = 0, next = 0, child = 0;  // indexes; 0 is none (the root has no siblings)
   std::uint32_t attribute = 0;
   std::uint16_t attributes = 0;
   Ns ns = Ns::core;
-  bool cdata = false;        // a text node from a CDATA section
+  bool cdata = false;  // a text node from a CDATA section
 };
 
 // Which of several namespaces of one family the document declared.
@@ -68,11 +68,11 @@ class Element {
   bool operator==(const Element& other) const { return node_ == other.node_; }
   std::string_view local_name() const;
   Element parent() const;
-  Element first() const;               // the first child that is an element
-  Element next() const;                // the next sibling that is an element
+  Element first() const;  // the first child that is an element
+  Element next() const;   // the next sibling that is an element
   Element child(Key key) const;
   bool has_elements() const { return static_cast<bool>(first()); }
-  std::string_view attribute(Key key) const;                                    // empty when absent
+  std::string_view attribute(Key key) const;  // empty when absent
   std::string_view attribute(std::string_view name) const { return attribute(core(name)); }
   bool has_attribute(Key key) const;
   bool has_attribute(std::string_view name) const { return has_attribute(core(name)); }
@@ -100,8 +100,8 @@ class Document {
   Dialect dialect() const { return dialect_; }
   bool mended() const { return !warnings_.empty(); }
   const std::vector<std::string>& warnings() const { return warnings_; }  // at most one of a kind
-  bool has_base() const { return has_base_; }        // an xml:base occurs
-  bool has_language() const { return has_language_; }  // an xml:lang occurs
+  bool has_base() const { return has_base_; }                             // an xml:base occurs
+  bool has_language() const { return has_language_; }                     // an xml:lang occurs
 
  private:
   friend class Element;

@@ -54,7 +54,8 @@ TEST(Xml, Namespaces) {
   std::vector<Key> keys;
   const Element rss = document->root().first();
   for (Element e = rss.first(); e; e = e.next()) keys.push_back(e.key());
-  EXPECT_EQ(keys, (std::vector<Key>{key(Ns::dc, "creator"), key(Ns::dc, "creator"), key(Ns::other, "creator"), core("creator"), key(Ns::atom, "link"), core("n"), key(Ns::dc, "creator")}));
+  EXPECT_EQ(keys, (std::vector<Key>{key(Ns::dc, "creator"), key(Ns::dc, "creator"), key(Ns::other, "creator"), core("creator"), key(Ns::atom, "link"),
+                                    core("n"), key(Ns::dc, "creator")}));
   EXPECT_EQ(rss.child(core("n")).first().key(), key(Ns::other, "creator")) << "an inner declaration covers the outer one";
 
   std::string atom = "<a:feed xmlns:a='http://www.w3.org/2005/Atom'><a:entry/><entry/></a:feed>";

@@ -19,8 +19,8 @@
 namespace weir::math {
 namespace {
 
-constexpr std::array<std::pair<Row, std::string_view>, 6> names{{
-    {Row::scalar, "scalar"}, {Row::avx2, "avx2"}, {Row::avx2_vnni, "avx2-vnni"}, {Row::avx512, "avx512"}, {Row::amx, "amx"}, {Row::neon, "neon"}}};
+constexpr std::array<std::pair<Row, std::string_view>, 6> names{
+    {{Row::scalar, "scalar"}, {Row::avx2, "avx2"}, {Row::avx2_vnni, "avx2-vnni"}, {Row::avx512, "avx512"}, {Row::amx, "amx"}, {Row::neon, "neon"}}};
 
 }  // namespace
 

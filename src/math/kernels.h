@@ -21,8 +21,8 @@ struct Activations {
   std::byte* data = nullptr;  // 64-byte aligned
   std::size_t steps = 0;      // of 64 bytes
   std::size_t groups = 1;
-  float* scale = nullptr;     // [rows × groups], int8 only
-  float* shift = nullptr;     // [rows × groups]: -scale · zero
+  float* scale = nullptr;  // [rows × groups], int8 only
+  float* shift = nullptr;  // [rows × groups]: -scale · zero
   std::byte* at(std::size_t row) const { return data + (row / block_rows * steps * block_rows + row % block_rows) * 64; }
   static constexpr std::size_t bytes(std::size_t rows, std::size_t steps) { return (rows + block_rows - 1) / block_rows * block_rows * steps * 64; }
 };
@@ -39,7 +39,7 @@ struct Product {
   const float* bias = nullptr;        // of the whole w; may be null
   float* out = nullptr;               // of `row` and the first column of `panel`
   std::size_t out_stride = 0;
-  std::size_t columns = 0;            // of out; ≤ 32 · panels
+  std::size_t columns = 0;  // of out; ≤ 32 · panels
   Epilogue epilogue = Epilogue::store;
 };
 
@@ -68,8 +68,8 @@ struct Kernels {
   // x = (x - mean) / sqrt(variance + epsilon) · scale + shift in place, and the same (times smooth[k] in int8, when given) into `to` from row `row`.
   void (*layer_norm)(View<float> x, const float* scale, const float* shift, float epsilon, const float* smooth, const Activations* to, std::size_t row);
   void (*quantise)(View<const float> x, const float* smooth, const Activations& to, std::size_t row);
-  void (*add)(float* x, const float* y, std::size_t n);                       // x += y
-  void (*add_q4)(float* x, const std::byte* blocks, std::size_t n);           // x += Q4_0 blocks of 32: fp16 d, 16 bytes, (q - 8) · d
+  void (*add)(float* x, const float* y, std::size_t n);              // x += y
+  void (*add_q4)(float* x, const std::byte* blocks, std::size_t n);  // x += Q4_0 blocks of 32: fp16 d, 16 bytes, (q - 8) · d
   void (*softmax)(float* x, std::size_t n);
   // One row's step of an online softmax (Milakov & Gimelshein 2018, arXiv:1805.02867): m = max(top, the greatest x), out = e^(x − m), *sum = Σ out; returns
   // m. out is written in whole 16s (zeros beyond n), each `stride` floats after the last: 16, where it may be x, or Activations' step. −inf gives 0.

@@ -11,7 +11,9 @@
 namespace weir::math {
 namespace {
 
-struct Free { void operator()(void* p) const { std::free(p); } };
+struct Free {
+  void operator()(void* p) const { std::free(p); }
+};
 
 }  // namespace
 
@@ -31,8 +33,15 @@ void gemm(View<const float> a, const Packed& b, View<float> c, Into into) {
       for (std::size_t j = 0; j < a.columns; j += 16)
         std::copy_n(from + j, std::min<std::size_t>(16, a.columns - j), reinterpret_cast<float*>(rows.at(r) + j / 16 * Activations::step_stride));
     }
-    k.product({.a = rows, .rows = n, .w = &b, .panels = b.panels(), .groups = b.groups(), .out = c.data + first * c.stride, .out_stride = c.stride,
-               .columns = c.columns, .epilogue = into == Into::add ? Epilogue::add : Epilogue::store});
+    k.product({.a = rows,
+               .rows = n,
+               .w = &b,
+               .panels = b.panels(),
+               .groups = b.groups(),
+               .out = c.data + first * c.stride,
+               .out_stride = c.stride,
+               .columns = c.columns,
+               .epilogue = into == Into::add ? Epilogue::add : Epilogue::store});
   }
 }
 

@@ -73,12 +73,14 @@ class OfRow : public testing::TestWithParam<std::string_view> {
 };
 
 TEST_P(OfRow, Exp) {
-  everywhere(30, [](const Kernels& k, float* x, std::size_t n) { k.exp(x, n); }, [](std::span<const float> in, std::span<const float> out) {
-    for (std::size_t i = 0; i < in.size(); ++i) {
-      const double exact = in[i] < -87.3 ? 0 : std::exp(static_cast<double>(in[i]));
-      if (exact < 3e38) { EXPECT_NEAR(out[i], exact, 3e-7 * exact) << in[i]; }
-    }
-  });
+  everywhere(
+      30, [](const Kernels& k, float* x, std::size_t n) { k.exp(x, n); },
+      [](std::span<const float> in, std::span<const float> out) {
+        for (std::size_t i = 0; i < in.size(); ++i) {
+          const double exact = in[i] < -87.3 ? 0 : std::exp(static_cast<double>(in[i]));
+          if (exact < 3e38) { EXPECT_NEAR(out[i], exact, 3e-7 * exact) << in[i]; }
+        }
+      });
   float edges[] = {0, -0.0F, 88.7F, 88.73F, 200, inf, -inf, -87.3F, -200, nan, 88.0F, 1, -1};
   row->exp(edges, std::size(edges));
   EXPECT_EQ(edges[0], 1.0F);
@@ -92,12 +94,14 @@ TEST_P(OfRow, Exp) {
 
 TEST_P(OfRow, Gelu) {
   for (const float scale : {0.1F, 3.0F, 20.0F})
-    everywhere(scale, [](const Kernels& k, float* x, std::size_t n) { k.gelu(x, n); }, [](std::span<const float> in, std::span<const float> out) {
-      for (std::size_t i = 0; i < in.size(); ++i) {
-        const double x = in[i];
-        EXPECT_NEAR(out[i], x * 0.5 * std::erfc(-x / std::sqrt(2.0)), 5e-7 * std::max(1.0, std::fabs(x))) << x;
-      }
-    });
+    everywhere(
+        scale, [](const Kernels& k, float* x, std::size_t n) { k.gelu(x, n); },
+        [](std::span<const float> in, std::span<const float> out) {
+          for (std::size_t i = 0; i < in.size(); ++i) {
+            const double x = in[i];
+            EXPECT_NEAR(out[i], x * 0.5 * std::erfc(-x / std::sqrt(2.0)), 5e-7 * std::max(1.0, std::fabs(x))) << x;
+          }
+        });
   float edges[] = {nan, 0, 1e30F, -1e30F};
   row->gelu(edges, 4);
   EXPECT_TRUE(std::isnan(edges[0]));
@@ -107,16 +111,18 @@ TEST_P(OfRow, Gelu) {
 
 TEST_P(OfRow, Softmax) {
   for (const float scale : {1.0F, 50.0F})
-    everywhere(scale, [](const Kernels& k, float* x, std::size_t n) { k.softmax(x, n); }, [](std::span<const float> in, std::span<const float> out) {
-      const double max = *std::ranges::max_element(in);
-      double sum = 0, total = 0;
-      for (const float v : in) sum += std::exp(v - max);
-      for (std::size_t i = 0; i < in.size(); ++i) {
-        EXPECT_NEAR(out[i], std::exp(in[i] - max) / sum, 4e-7);
-        total += static_cast<double>(out[i]);
-      }
-      EXPECT_NEAR(total, 1, 1e-6);
-    });
+    everywhere(
+        scale, [](const Kernels& k, float* x, std::size_t n) { k.softmax(x, n); },
+        [](std::span<const float> in, std::span<const float> out) {
+          const double max = *std::ranges::max_element(in);
+          double sum = 0, total = 0;
+          for (const float v : in) sum += std::exp(v - max);
+          for (std::size_t i = 0; i < in.size(); ++i) {
+            EXPECT_NEAR(out[i], std::exp(in[i] - max) / sum, 4e-7);
+            total += static_cast<double>(out[i]);
+          }
+          EXPECT_NEAR(total, 1, 1e-6);
+        });
   float masked[] = {-inf, -inf, -inf};
   row->softmax(masked, 3);
   for (const float v : masked) EXPECT_EQ(v, 0.0F);
@@ -218,7 +224,8 @@ TEST_P(OfRow, Q4) {
 
 // A product with activations that the row itself wrote, against double over the values it wrote them from.
 void check_product(const Kernels& k, Format format, std::size_t rows, std::size_t outputs, std::size_t inputs, Epilogue epilogue) {
-  const std::vector<float> a = random_floats(rows * inputs, 1, 3), w = random_floats(outputs * inputs, 0.05F, 4), bias = random_floats((outputs + 31) / 32 * 32, 1, 5);
+  const std::vector<float> a = random_floats(rows * inputs, 1, 3), w = random_floats(outputs * inputs, 0.05F, 4),
+                           bias = random_floats((outputs + 31) / 32 * 32, 1, 5);
   const Packed packed = Packed::rows(View<const float>(w.data(), outputs, inputs), format);
   const std::size_t padded = (rows + 31) / 32 * 32, groups = packed.groups();
   std::vector<float> scale(padded * groups), shift(padded * groups);
@@ -228,8 +235,16 @@ void check_product(const Kernels& k, Format format, std::size_t rows, std::size_
     std::memset(data, 0, bytes);
     const Activations to{.format = format, .data = data, .steps = packed.steps(), .groups = groups, .scale = scale.data(), .shift = shift.data()};
     kernel.quantise(View<const float>(a.data(), rows, inputs), nullptr, to, 0);
-    kernel.product({.a = to, .rows = rows, .w = &packed, .panels = packed.panels(), .groups = groups, .bias = bias.data(), .out = out.data(), .out_stride = outputs,
-                    .columns = outputs, .epilogue = epilogue});
+    kernel.product({.a = to,
+                    .rows = rows,
+                    .w = &packed,
+                    .panels = packed.panels(),
+                    .groups = groups,
+                    .bias = bias.data(),
+                    .out = out.data(),
+                    .out_stride = outputs,
+                    .columns = outputs,
+                    .epilogue = epilogue});
     std::free(data);
   };
   std::vector<float> mine(rows * outputs, 0.5F), judge(rows * outputs, 0.5F);
@@ -267,7 +282,15 @@ TEST_P(OfRow, Attention) {
       const std::vector<float> qkv = random_floats(n * stride, 1, static_cast<unsigned>(n));
       float* scratch = static_cast<float*>(std::aligned_alloc(64, (attention_scratch(n, head) * 4 + 63) / 64 * 64));
       std::vector<float> mine(n * head), judge(n * head), fast(n * head);
-      const Attention t{.q = qkv.data(), .k = qkv.data() + head, .v = qkv.data() + 2 * head, .n = n, .head = head, .stride = stride, .out = mine.data(), .out_stride = head, .scratch = scratch};
+      const Attention t{.q = qkv.data(),
+                        .k = qkv.data() + head,
+                        .v = qkv.data() + 2 * head,
+                        .n = n,
+                        .head = head,
+                        .stride = stride,
+                        .out = mine.data(),
+                        .out_stride = head,
+                        .scratch = scratch};
       row->attention(t);
       Attention other = t;
       other.out = judge.data();
@@ -304,18 +327,18 @@ TEST_P(OfRow, ProductsReachThePeak) {
     if (format == Format::bf16 && !row->fast_bf16) continue;
     const double wanted = GetParam() == "amx" ? 0.4 : 0.6;
     Probe best;
-    for (int attempt = 0; attempt < 5 && !(best.peak > 0 && best.share() >= wanted); ++attempt) {
-      best = probe(*row, format, 64, 384, 384, 50);
-    }
-    std::printf("%s %s: %.0f of %.0f GOPS (%.0f %%)\n", std::string(GetParam()).c_str(), format == Format::f32 ? "f32" : format == Format::bf16 ? "bf16" : "int8",
+    for (int attempt = 0; attempt < 5 && !(best.peak > 0 && best.share() >= wanted); ++attempt) { best = probe(*row, format, 64, 384, 384, 50); }
+    std::printf("%s %s: %.0f of %.0f GOPS (%.0f %%)\n", std::string(GetParam()).c_str(),
+                format == Format::f32    ? "f32"
+                : format == Format::bf16 ? "bf16"
+                                         : "int8",
                 best.product * 1e-9, best.peak * 1e-9, 100 * best.share());
     EXPECT_GE(best.share(), wanted);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Rows, OfRow, testing::Values("scalar", "avx2", "avx2-vnni", "avx512", "amx", "amx_emulated", "neon"), [](const auto& test) {
-  return test.param == "avx2-vnni" ? std::string("avx2_vnni") : std::string(test.param);
-});
+INSTANTIATE_TEST_SUITE_P(Rows, OfRow, testing::Values("scalar", "avx2", "avx2-vnni", "avx512", "amx", "amx_emulated", "neon"),
+                         [](const auto& test) { return test.param == "avx2-vnni" ? std::string("avx2_vnni") : std::string(test.param); });
 
 TEST(Math, GemmOfAnyShape) {
   for (const std::size_t m : {1, 2, 5, 33, 70})

@@ -55,7 +55,9 @@ class Packed {
   std::vector<float> greatest_by_input() const;  // of |weight| over all outputs
 
  private:
-  struct Free { void operator()(void* p) const; };
+  struct Free {
+    void operator()(void* p) const;
+  };
   void allocate(std::size_t outputs, std::size_t inputs, Format format);
   void set(std::size_t output, const float* weights);
   Format format_ = Format::f32;

@@ -26,9 +26,15 @@ Probe probe(const Kernels& kernels, Format format, std::size_t rows, std::size_t
   const std::unique_ptr<void, void (*)(void*)> data(std::aligned_alloc(64, Activations::bytes(rows, packed.steps())), std::free);
   scale.resize((rows + 32) * packed.groups());
   shift.resize((rows + 32) * packed.groups());
-  const Activations to{.format = format, .data = static_cast<std::byte*>(data.get()), .steps = packed.steps(), .groups = packed.groups(), .scale = scale.data(), .shift = shift.data()};
+  const Activations to{.format = format,
+                       .data = static_cast<std::byte*>(data.get()),
+                       .steps = packed.steps(),
+                       .groups = packed.groups(),
+                       .scale = scale.data(),
+                       .shift = shift.data()};
   kernels.quantise(View<const float>(a.data(), rows, inputs), nullptr, to, 0);
-  const Product product{.a = to, .rows = rows, .w = &packed, .panels = packed.panels(), .groups = packed.groups(), .out = out.data(), .out_stride = outputs, .columns = outputs};
+  const Product product{
+      .a = to, .rows = rows, .w = &packed, .panels = packed.panels(), .groups = packed.groups(), .out = out.data(), .out_stride = outputs, .columns = outputs};
   const double operations = 2.0 * static_cast<double>(rows * inputs * outputs);
 
   // The clock is coarse beside a small product: as many as take about a millisecond.

@@ -87,10 +87,10 @@ std::vector<double> like_carry(const Context& c, std::span<const Past> history) 
 std::vector<double> dislike_carry(const Context& c, std::span<const Past> history) { return taste_carry(c, history, false); }
 
 constexpr PartRow table[] = {
-    {"recency", recency, nullptr},                  // how new it is
-    {"source", source, source_carry},               // what the reader thinks of where it comes from
-    {"taste.like", like, like_carry},               // how near it is to what was liked
-    {"taste.dislike", dislike, dislike_carry},      // how near to what was disliked
+    {"recency", recency, nullptr},              // how new it is
+    {"source", source, source_carry},           // what the reader thinks of where it comes from
+    {"taste.like", like, like_carry},           // how near it is to what was liked
+    {"taste.dislike", dislike, dislike_carry},  // how near to what was disliked
 };
 
 }  // namespace

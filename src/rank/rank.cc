@@ -46,9 +46,7 @@ bool look(const Model& model, const Candidate& candidate, std::vector<double>& x
 
 }  // namespace
 
-double Model::weight(const Past& past) const {
-  return std::abs(past.strength) * std::pow(options_.forget, static_cast<double>(reference_ - past.order));
-}
+double Model::weight(const Past& past) const { return std::abs(past.strength) * std::pow(options_.forget, static_cast<double>(reference_ - past.order)); }
 
 // Sherman & Morrison 1950: (A ± w x xᵀ)⁻¹ = A⁻¹ ∓ w u uᵀ / (1 ± w xᵀu), u = A⁻¹x.
 void Model::change(const Past& past, double sign) {
@@ -154,7 +152,8 @@ void Model::remove(const Past& past) {
 }
 
 std::size_t Model::bytes() const {
-  return sizeof(*this) + sizeof(double) * (inverse_.size() + liked_.size() + disliked_.size() + toward_.size() + away_.size()) + sizeof(sources_[0]) * sources_.size();
+  return sizeof(*this) + sizeof(double) * (inverse_.size() + liked_.size() + disliked_.size() + toward_.size() + away_.size()) +
+         sizeof(sources_[0]) * sources_.size();
 }
 
 Score Model::score(const Candidate& candidate, Time now) const { return explain(candidate, now, {}, 0); }

@@ -38,20 +38,20 @@ struct Candidate {
 
 // A signal joined with its item.
 struct Past {
-  std::string item, title;    // for the explanation
+  std::string item, title;  // for the explanation
   SourceId source;
-  double strength = 0;        // types/signal.h: sign is for or against, size is weight; 0 changes nothing
-  std::int64_t order = 0;     // its place among this reader's signals: a number that grows; holes are allowed. Older ones weigh less
+  double strength = 0;     // types/signal.h: sign is for or against, size is weight; 0 changes nothing
+  std::int64_t order = 0;  // its place among this reader's signals: a number that grows; holes are allowed. Older ones weigh less
   Embedding embedding;
 };
 
 // Defaults are algorithms.md §2.2, §2.3.
 struct Options {
-  std::size_t dimensions = 384;  // embeddings of another size are left out of taste
-  double lambda = 7;             // ridge: 10 · the mean weight of a usual history
-  double beta = 0.5;             // Rocchio: how much a disliked item counts
-  double forget = 0.9975;        // a signal's weight, per later signal; half-life 277 signals
-  double blend = 300;            // signals at which ridge and Rocchio weigh the same
+  std::size_t dimensions = 384;                 // embeddings of another size are left out of taste
+  double lambda = 7;                            // ridge: 10 · the mean weight of a usual history
+  double beta = 0.5;                            // Rocchio: how much a disliked item counts
+  double forget = 0.9975;                       // a signal's weight, per later signal; half-life 277 signals
+  double blend = 300;                           // signals at which ridge and Rocchio weigh the same
   Duration half_life = std::chrono::hours(24);  // recency: the odds halve in this time
 };
 
@@ -78,24 +78,27 @@ class Model {
 
  private:
   friend struct Access;  // rank/parts.cc
-  struct Tally { double for_ = 0, all = 0; int n = 0; };  // Σ w·y, Σ w, how many
-  double weight(const Past& past) const;        // |strength| · forget^(reference − order)
-  void change(const Past& past, double sign);   // sign −1 takes it back
-  void aim();                                   // toward_ and away_ from the sums
+  struct Tally {
+    double for_ = 0, all = 0;
+    int n = 0;
+  };  // Σ w·y, Σ w, how many
+  double weight(const Past& past) const;       // |strength| · forget^(reference − order)
+  void change(const Past& past, double sign);  // sign −1 takes it back
+  void aim();                                  // toward_ and away_ from the sums
   double target(bool liked) const;
   // What a liked (or disliked) past item is multiplied with, beside its weight, for its share in the score of x.
   std::vector<double> seen_from(std::span<const double> x, bool liked) const;
 
   Options options_;
   int signals_ = 0;
-  std::int64_t reference_ = 0;             // the order whose weight is 1
-  std::vector<double> inverse_;            // A⁻¹, d × d symmetric, lower triangle packed by rows
-  std::vector<double> liked_, disliked_;   // Σ w x over liked, over disliked; d
-  Tally like_, dislike_;                   // of those with an embedding
-  double rocchio_ = 0, ridge_ = 0;         // what the two directions are multiplied with
+  std::int64_t reference_ = 0;            // the order whose weight is 1
+  std::vector<double> inverse_;           // A⁻¹, d × d symmetric, lower triangle packed by rows
+  std::vector<double> liked_, disliked_;  // Σ w x over liked, over disliked; d
+  Tally like_, dislike_;                  // of those with an embedding
+  double rocchio_ = 0, ridge_ = 0;        // what the two directions are multiplied with
   Tally all_;
   std::vector<std::pair<SourceId, Tally>> sources_;  // sorted by id
-  std::vector<double> toward_, away_;      // what x is multiplied with for taste.like and taste.dislike; d
+  std::vector<double> toward_, away_;                // what x is multiplied with for taste.like and taste.dislike; d
 };
 
 struct Ranked {

@@ -38,10 +38,17 @@ struct World {
       vectors.push_back(std::move(v));
     }
     for (std::size_t i = 0; i < past; ++i)
-      history.push_back({std::to_string(i), "title " + std::to_string(i), SourceId{static_cast<std::int64_t>(1 + random() % 3)},
-                         i % 4 == 0 ? 1.0 : (i % 2 ? -0.3 : -1.0), static_cast<std::int64_t>(i + 1), {vectors[i], mean}});
+      history.push_back({std::to_string(i),
+                         "title " + std::to_string(i),
+                         SourceId{static_cast<std::int64_t>(1 + random() % 3)},
+                         i % 4 == 0 ? 1.0 : (i % 2 ? -0.3 : -1.0),
+                         static_cast<std::int64_t>(i + 1),
+                         {vectors[i], mean}});
     for (std::size_t i = 0; i < ahead; ++i)
-      candidates.push_back({ItemId{static_cast<std::int64_t>(i + 1)}, SourceId{static_cast<std::int64_t>(1 + random() % 4)}, now - 1h * static_cast<int>(random() % 48), {vectors[past + i], mean}});
+      candidates.push_back({ItemId{static_cast<std::int64_t>(i + 1)},
+                            SourceId{static_cast<std::int64_t>(1 + random() % 4)},
+                            now - 1h * static_cast<int>(random() % 48),
+                            {vectors[past + i], mean}});
   }
 
   std::vector<float> noise(float size) {
@@ -240,9 +247,7 @@ TEST(Rank, AHistoryThatIsNotTheModelsExplainsNothing) {
   const Score score = model.explain(world.candidates[0], now, world.history, 3);
   EXPECT_TRUE(holds(score));
   for (const Part& part : score.parts)
-    if (part.name == "taste.dislike") {
-      EXPECT_TRUE(part.from.empty());
-    }
+    if (part.name == "taste.dislike") { EXPECT_TRUE(part.from.empty()); }
 }
 
 TEST(Rank, HoldsSeesASumThatIsOff) {

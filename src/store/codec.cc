@@ -11,8 +11,8 @@
 namespace weir::store {
 namespace {
 
-constexpr int level = 3;                       // 6 to 9 cost 2 to 4 times as much for 4 to 9 % (docs/decisions/2026-11-24-store.md)
-constexpr std::size_t max_plain = 64u << 20;   // what a frame may claim; ingest's limits are far below
+constexpr int level = 3;                      // 6 to 9 cost 2 to 4 times as much for 4 to 9 % (docs/decisions/2026-11-24-store.md)
+constexpr std::size_t max_plain = 64u << 20;  // what a frame may claim; ingest's limits are far below
 
 void put(std::string& out, std::string_view field) {
   std::size_t n = field.size();
@@ -51,7 +51,10 @@ Script script_of(std::string_view text) {
 struct Dictionaries::Entry {
   ZSTD_CDict_s* compress = nullptr;
   ZSTD_DDict_s* expand = nullptr;
-  ~Entry() { ZSTD_freeCDict(compress); ZSTD_freeDDict(expand); }
+  ~Entry() {
+    ZSTD_freeCDict(compress);
+    ZSTD_freeDDict(expand);
+  }
 };
 
 Dictionaries::Dictionaries() = default;
@@ -125,7 +128,8 @@ Result<Codec::Packed> Codec::pack(const Item& item, Dictionaries& dictionaries, 
 
 Status Codec::unpack(int dict, std::string_view bytes, Item& into, Dictionaries& dictionaries, Connection& connection) {
   const auto broken = [&](std::string_view what) {
-    return fail(Code::corrupt, fmt::format("the text of an item does not unpack: {}", what), connection.file(), "check it with weir doctor; restore a backup: weir restore FILE");
+    return fail(Code::corrupt, fmt::format("the text of an item does not unpack: {}", what), connection.file(),
+                "check it with weir doctor; restore a backup: weir restore FILE");
   };
   if (expand_ == nullptr) expand_.reset(ZSTD_createDCtx());
   if (expand_ == nullptr) return fail(Code::unavailable, "no memory to expand with");

@@ -51,14 +51,21 @@ class Codec {
  public:
   Codec();
   ~Codec();
-  struct Packed { int dict = 0; std::string bytes; };
+  struct Packed {
+    int dict = 0;
+    std::string bytes;
+  };
   Result<Packed> pack(const Item& item, Dictionaries& dictionaries, Connection& connection);
   // Errors: corrupt.
   Status unpack(int dict, std::string_view bytes, Item& into, Dictionaries& dictionaries, Connection& connection);
 
  private:
-  struct FreeC { void operator()(ZSTD_CCtx_s* c) const; };
-  struct FreeD { void operator()(ZSTD_DCtx_s* d) const; };
+  struct FreeC {
+    void operator()(ZSTD_CCtx_s* c) const;
+  };
+  struct FreeD {
+    void operator()(ZSTD_DCtx_s* d) const;
+  };
   std::unique_ptr<ZSTD_CCtx_s, FreeC> compress_;
   std::unique_ptr<ZSTD_DCtx_s, FreeD> expand_;
   std::string plain_;

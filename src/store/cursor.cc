@@ -14,7 +14,8 @@ constexpr std::size_t digits = 16 + 8 + 16;  // place, offset, proof
 std::uint64_t proof(std::string_view secret, UserId user, const ItemQuery& query, std::string_view payload) {
   const auto time = [](const std::optional<Time>& t) { return t ? fmt::format("{}", to_micros(*t)) : std::string("-"); };
   const std::string list = fmt::format("cursor\n{}\n{}\n{}\n{}\n{}:{}\n{}\n{}\n{}\n{}", payload, user.value, to_string(query.order), to_string(query.state),
-                                       query.folder ? query.folder->size() + 1 : 0, query.folder.value_or(""), query.source.value, time(query.after), time(query.before), query.text);
+                                       query.folder ? query.folder->size() + 1 : 0, query.folder.value_or(""), query.source.value, time(query.after),
+                                       time(query.before), query.text);
   return first_word(keyed_hash(secret, list));
 }
 

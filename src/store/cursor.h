@@ -12,8 +12,8 @@
 namespace weir::store {
 
 struct Cursor {
-  std::int64_t place = 0;   // the last one seen; with relevance: the newest that took part
-  std::uint32_t offset = 0; // relevance: how many were shown
+  std::int64_t place = 0;    // the last one seen; with relevance: the newest that took part
+  std::uint32_t offset = 0;  // relevance: how many were shown
 };
 
 std::string write_cursor(std::string_view secret, UserId user, const ItemQuery& query, Cursor cursor);

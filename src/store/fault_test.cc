@@ -27,7 +27,7 @@ std::filesystem::path scratch(std::string_view name) {
 // What a load generator knows, outside the fault's reach.
 struct Ledger {
   std::set<std::string> sent, acknowledged;
-  std::set<std::int64_t> read;  // acknowledged as read
+  std::set<std::int64_t> read;    // acknowledged as read
   int etag = -1, etag_sent = -1;  // of the last acknowledged fetch
 };
 
@@ -38,7 +38,8 @@ class Scenario {
   // Each step may fail; the ledger keeps what was answered with success.
   void run(Store& store, Ledger& ledger, int from = 0) {
     for (int b = from; b < from + batches_; ++b) {
-      FetchOutcome outcome{.source = source_, .now = start + std::chrono::minutes(b), .items = {}, .etag = std::to_string(b), .next_at = start + std::chrono::hours(b)};
+      FetchOutcome outcome{
+          .source = source_, .now = start + std::chrono::minutes(b), .items = {}, .etag = std::to_string(b), .next_at = start + std::chrono::hours(b)};
       for (int i = 0; i < size_; ++i) {
         NewItem item;
         item.item.id = fmt::format("{}-{}", b, i);
@@ -178,8 +179,9 @@ TEST_P(FaultTest, AnyCallMayFail) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Disk, FaultTest,
-                         ::testing::Values(std::pair{Kind::io, Then::works_again}, std::pair{Kind::io, Then::stays_broken}, std::pair{Kind::full, Then::stays_broken},
-                                           std::pair{Kind::short_write, Then::works_again}, std::pair{Kind::sync, Then::works_again}, std::pair{Kind::sync, Then::stays_broken}));
+                         ::testing::Values(std::pair{Kind::io, Then::works_again}, std::pair{Kind::io, Then::stays_broken},
+                                           std::pair{Kind::full, Then::stays_broken}, std::pair{Kind::short_write, Then::works_again},
+                                           std::pair{Kind::sync, Then::works_again}, std::pair{Kind::sync, Then::stays_broken}));
 
 // Making the tables: a call that fails leaves a directory that the next start makes whole.
 TEST(Fault, AnyCallOfTheFirstStartMayFail) {

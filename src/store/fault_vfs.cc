@@ -66,8 +66,8 @@ int shm_lock(sqlite3_file* f, int offset, int n, int flags) { return real(f)->pM
 void shm_barrier(sqlite3_file* f) { real(f)->pMethods->xShmBarrier(real(f)); }
 int shm_unmap(sqlite3_file* f, int remove) { return real(f)->pMethods->xShmUnmap(real(f), remove); }
 
-const sqlite3_io_methods methods{2, close, read, write, truncate, sync, file_size, lock, unlock, check_reserved, control, sector_size, characteristics,
-                                 shm_map, shm_lock, shm_barrier, shm_unmap, nullptr, nullptr};
+const sqlite3_io_methods methods{2,           close,           read,    write,    truncate,    sync,      file_size, lock,   unlock, check_reserved, control,
+                                 sector_size, characteristics, shm_map, shm_lock, shm_barrier, shm_unmap, nullptr,   nullptr};
 
 sqlite3_vfs* below() { return sqlite3_vfs_find("unix"); }
 

@@ -15,10 +15,10 @@ enum class Kind {
 
 enum class Then { works_again, stays_broken };
 
-const char* name();                              // registers it on first use: StoreOptions::vfs
+const char* name();                                 // registers it on first use: StoreOptions::vfs
 void arm(std::int64_t call, Kind kind, Then then);  // counts calls of that kind from 1
 void disarm();
-bool fired();                                    // since arm()
-std::int64_t calls();                            // of the armed kind, since arm()
+bool fired();          // since arm()
+std::int64_t calls();  // of the armed kind, since arm()
 
 }  // namespace weir::store::fault_vfs

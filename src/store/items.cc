@@ -31,8 +31,8 @@ std::string meta_of(const Item& item, std::string& author) {
 // Over everything a reader sees but dates: an item whose dates alone moved has not changed.
 std::int64_t content_hash(const Item& item, std::string_view author, std::string_view meta) {
   std::uint64_t hash = 0;
-  for (const std::string_view field : {std::string_view(item.title), std::string_view(item.url), std::string_view(item.content_html), std::string_view(item.content_text),
-                                       std::string_view(item.summary), author, meta})
+  for (const std::string_view field : {std::string_view(item.title), std::string_view(item.url), std::string_view(item.content_html),
+                                       std::string_view(item.content_text), std::string_view(item.summary), author, meta})
     hash = xxh3(field, hash + field.size() + 1);
   return static_cast<std::int64_t>(hash);
 }
@@ -70,7 +70,10 @@ class Intake {
   }
 
  private:
-  struct Known { std::int64_t place = 0, key = 0; bool removed = false; };
+  struct Known {
+    std::int64_t place = 0, key = 0;
+    bool removed = false;
+  };
 
   Status load() {
     Query query(db_, "SELECT begun, kind, url FROM sources WHERE id=?", outcome_.source);
@@ -79,7 +82,8 @@ class Intake {
     push_ = query.integer(1) == static_cast<int>(SourceKind::push);
     url_ = query.string(2);
     if (outcome_.items.size() > most_items)
-      return fail(Code::too_large, fmt::format("{} items at once, at most {} are taken", outcome_.items.size(), most_items), {}, "send them in several requests");
+      return fail(Code::too_large, fmt::format("{} items at once, at most {} are taken", outcome_.items.size(), most_items), {},
+                  "send them in several requests");
     Query readers(db_, "SELECT user FROM subscriptions WHERE source=?", outcome_.source);
     while (TRY(readers.next())) readers_.push_back(UserId{readers.integer(0)});
     next_id_ = TRY(db_.integer("SELECT value FROM meta WHERE key='next_id'")).value_or(1);
@@ -98,7 +102,9 @@ class Intake {
       if (!item.item.id.empty() && seen.insert(item.item.id).second) order.emplace_back(published(item.item), &item);
       else ++result_.duplicates;
     }
-    std::ranges::sort(order, [&](const auto& a, const auto& b) { return a.first != b.first ? a.first < b.first : push_ ? a.second < b.second : a.second > b.second; });
+    std::ranges::sort(order, [&](const auto& a, const auto& b) {
+      return a.first != b.first ? a.first < b.first : push_ ? a.second < b.second : a.second > b.second;
+    });
     return order;
   }
 
@@ -137,13 +143,15 @@ class Intake {
     const Time at = begun_ ? outcome_.now : published(item);
     const std::int64_t place = TRY(places_.take(hour_of(at)));
     const ItemId id{next_id_++};
-    if (id.value >= INT32_MAX) return fail(Code::too_large, "this database has given out every item id it has", {}, "export the subscriptions and begin a new one");
+    if (id.value >= INT32_MAX)
+      return fail(Code::too_large, "this database has given out every item id it has", {}, "export the subscriptions and begin a new one");
     const auto findings = findings_json(entry.verdict);
-    TRY(db_.run("INSERT INTO items(place, id, source, received, content, title, url, guid, published, author, language, at, modified, meta, policy, findings) "
+    TRY(
+        db_.run("INSERT INTO items(place, id, source, received, content, title, url, guid, published, author, language, at, modified, meta, policy, findings) "
                 "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                place, id, outcome_.source, outcome_.now, content, text(item.title), text(item.url), item.id == item.url ? std::nullopt : std::optional(item.id),
-                item.date_published, text(author), text(item.language), at == outcome_.now ? std::nullopt : std::optional(at), item.date_modified, text(meta),
-                policy(entry.verdict), text(findings)));
+                place, id, outcome_.source, outcome_.now, content, text(item.title), text(item.url),
+                item.id == item.url ? std::nullopt : std::optional(item.id), item.date_published, text(author), text(item.language),
+                at == outcome_.now ? std::nullopt : std::optional(at), item.date_modified, text(meta), policy(entry.verdict), text(findings)));
     TRY(db_.run("INSERT INTO keys(source, key, place) VALUES(?, ?, ?)", outcome_.source, key, place));
     const auto body = TRY(db_.codec().pack(item, shared_.dictionaries, db_));
     TRY(db_.run("INSERT INTO bodies(place, dict, z) VALUES(?, ?, ?)", place, body.dict, Blob{body.bytes}));
@@ -168,10 +176,12 @@ class Intake {
         return db_.run("UPDATE items SET policy=?2, findings=?3 WHERE place=?1", place, policy(entry.verdict), text(findings_json(entry.verdict)));
       }
     }
-    TRY(db_.run("UPDATE items SET content=?2, title=?3, url=?4, guid=?5, published=coalesce(?6, published), author=?7, language=?8, modified=?9, meta=?10, "
+    TRY(
+        db_.run("UPDATE items SET content=?2, title=?3, url=?4, guid=?5, published=coalesce(?6, published), author=?7, language=?8, modified=?9, meta=?10, "
                 "policy=?11, findings=?12, changed=?13, revision=?14 WHERE place=?1",
-                place, content, text(item.title), text(item.url), item.id == item.url ? std::nullopt : std::optional(item.id), item.date_published, text(author),
-                text(item.language), item.date_modified.value_or(outcome_.now), text(meta), policy(entry.verdict), text(findings_json(entry.verdict)), outcome_.now, revision));
+                place, content, text(item.title), text(item.url), item.id == item.url ? std::nullopt : std::optional(item.id), item.date_published,
+                text(author), text(item.language), item.date_modified.value_or(outcome_.now), text(meta), policy(entry.verdict),
+                text(findings_json(entry.verdict)), outcome_.now, revision));
     const auto body = TRY(db_.codec().pack(item, shared_.dictionaries, db_));
     TRY(db_.run("UPDATE bodies SET dict=?2, z=?3 WHERE place=?1", place, body.dict, Blob{body.bytes}));
     TRY(queue_work(db_, Stage::search, id, revision));
@@ -197,17 +207,19 @@ class Intake {
     TRY(db_.run("UPDATE meta SET value=? WHERE key='next_id'", next_id_));
     TRY(add_count(db_, "items", n));
     for (const Stage stage : stages) TRY(add_count(db_, queued_name(stage), n));
-    return db_.run("INSERT INTO arrivals(source, hour, stored) VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET stored=stored+?3", outcome_.source, hour_of(outcome_.now), n);
+    return db_.run("INSERT INTO arrivals(source, hour, stored) VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET stored=stored+?3", outcome_.source,
+                   hour_of(outcome_.now), n);
   }
 
   Status save_source() {
     const FetchOutcome& o = outcome_;
     const auto blob = [](const std::optional<std::string>& s) { return s ? std::optional(Blob{*s}) : std::nullopt; };
-    TRY(db_.run("UPDATE sources SET title=coalesce(?2, title), home=coalesce(?3, home), description=coalesce(?4, description), language=coalesce(?5, language), "
-                "etag=coalesce(?6, etag), last_modified=coalesce(?7, last_modified), health=?8, error=?9, failures=?10, next=?11, "
-                "fetched=coalesce(?12, fetched), changed=coalesce(?13, changed), begun=begun OR ?14 WHERE id=?1",
-                o.source, o.title, o.home_page_url, o.description, o.language, blob(o.etag), blob(o.last_modified), static_cast<int>(o.health), o.error, o.failures,
-                o.next_at, o.fetched ? std::optional(o.now) : std::nullopt, new_places_.empty() ? std::nullopt : std::optional(o.now), !o.items.empty()));
+    TRY(db_.run(
+        "UPDATE sources SET title=coalesce(?2, title), home=coalesce(?3, home), description=coalesce(?4, description), language=coalesce(?5, language), "
+        "etag=coalesce(?6, etag), last_modified=coalesce(?7, last_modified), health=?8, error=?9, failures=?10, next=?11, "
+        "fetched=coalesce(?12, fetched), changed=coalesce(?13, changed), begun=begun OR ?14 WHERE id=?1",
+        o.source, o.title, o.home_page_url, o.description, o.language, blob(o.etag), blob(o.last_modified), static_cast<int>(o.health), o.error, o.failures,
+        o.next_at, o.fetched ? std::optional(o.now) : std::nullopt, new_places_.empty() ? std::nullopt : std::optional(o.now), !o.items.empty()));
     if (o.url && *o.url != url_ && !o.url->empty() && !TRY(db_.integer("SELECT id FROM sources WHERE url=?", *o.url)))
       TRY(db_.run("UPDATE sources SET url=?2 WHERE id=?1 AND kind=0", o.source, *o.url));
     return {};

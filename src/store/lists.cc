@@ -17,9 +17,9 @@ namespace weir::store {
 namespace {
 
 constexpr std::size_t most_with_bodies = 1'000, most_refs = 50'000;
-constexpr std::size_t short_log = 20'000;          // items since `after` that are sorted rather than walked to
-constexpr std::size_t step_budget = 200'000;       // index entries a page may pass over, …
-constexpr std::size_t verify_budget = 600;         // texts a phrase may be looked up in, before the page ends short
+constexpr std::size_t short_log = 20'000;     // items since `after` that are sorted rather than walked to
+constexpr std::size_t step_budget = 200'000;  // index entries a page may pass over, …
+constexpr std::size_t verify_budget = 600;    // texts a phrase may be looked up in, before the page ends short
 constexpr std::size_t best_newest = 200, best_titles = 100;
 
 // One request's walk. Every public function runs it inside one snapshot.
@@ -56,7 +56,8 @@ class Walk {
 
   Status prepare() {
     if (query_.order == Order::ranked) return fail(Code::invalid, "the store does not rank", "order");
-    if (query_.order == Order::relevance && query_.text.empty()) return fail(Code::invalid, "the order relevance needs something to search for", "order", "give q as well");
+    if (query_.order == Order::relevance && query_.text.empty())
+      return fail(Code::invalid, "the order relevance needs something to search for", "order", "give q as well");
     bound_ = newest() ? past_every_place : -1;
     if (!query_.cursor.empty()) {
       cursor_ = TRY(read_cursor(shared_.secret, user_, query_));
@@ -74,10 +75,13 @@ class Walk {
     every_ = !query_.source && !query_.folder;
     std::int64_t unread = 0, total = 0;
     bool any = false;
-    Query query(db_, "SELECT source, unread, total FROM subscriptions WHERE user=?1 AND (?2=0 OR source=?2) AND (?3 IS NULL OR folder=?3)", user_, query_.source, query_.folder);
+    Query query(db_, "SELECT source, unread, total FROM subscriptions WHERE user=?1 AND (?2=0 OR source=?2) AND (?3 IS NULL OR folder=?3)", user_,
+                query_.source, query_.folder);
     while (TRY(query.next())) {
       any = true;
-      const std::int64_t has = query_.state == ReadState::unread ? query.integer(1) : query_.state == ReadState::read ? query.integer(2) - query.integer(1) : query.integer(2);
+      const std::int64_t has = query_.state == ReadState::unread ? query.integer(1)
+                               : query_.state == ReadState::read ? query.integer(2) - query.integer(1)
+                                                                 : query.integer(2);
       unread += query.integer(1);
       total += query.integer(2);
       if (!every_ && has > 0) sources_.insert(query.integer(0));
@@ -140,10 +144,12 @@ class Walk {
   // ---- walks ----
 
   Status chunks() {
-    const char* sql = query_.state == ReadState::unread
-        ? (newest() ? "SELECT chunk, member, unread FROM box INDEXED BY box_unread WHERE user=? AND chunk<=? AND unread IS NOT NULL ORDER BY chunk DESC"
-                    : "SELECT chunk, member, unread FROM box INDEXED BY box_unread WHERE user=? AND chunk>=? AND unread IS NOT NULL ORDER BY chunk")
-        : (newest() ? "SELECT chunk, member, unread FROM box WHERE user=? AND chunk<=? ORDER BY chunk DESC" : "SELECT chunk, member, unread FROM box WHERE user=? AND chunk>=? ORDER BY chunk");
+    const char* sql =
+        query_.state == ReadState::unread
+            ? (newest() ? "SELECT chunk, member, unread FROM box INDEXED BY box_unread WHERE user=? AND chunk<=? AND unread IS NOT NULL ORDER BY chunk DESC"
+                        : "SELECT chunk, member, unread FROM box INDEXED BY box_unread WHERE user=? AND chunk>=? AND unread IS NOT NULL ORDER BY chunk")
+            : (newest() ? "SELECT chunk, member, unread FROM box WHERE user=? AND chunk<=? ORDER BY chunk DESC"
+                        : "SELECT chunk, member, unread FROM box WHERE user=? AND chunk>=? ORDER BY chunk");
     Query query(db_, sql, user_, bound_ < 0 ? 0 : chunk_of(bound_));
     while (!full() && TRY(query.next())) {
       const std::int64_t number = query.integer(0);
@@ -184,8 +190,9 @@ class Walk {
     lane.ahead.clear();
     lane.at = 0;
     lane.batch = std::min<std::size_t>(lane.batch * 2, 4'096);
-    Query query(db_, newest() ? "SELECT place FROM items INDEXED BY items_source WHERE source=? AND place<? ORDER BY place DESC LIMIT ?"
-                              : "SELECT place FROM items INDEXED BY items_source WHERE source=? AND place>? ORDER BY place LIMIT ?",
+    Query query(db_,
+                newest() ? "SELECT place FROM items INDEXED BY items_source WHERE source=? AND place<? ORDER BY place DESC LIMIT ?"
+                         : "SELECT place FROM items INDEXED BY items_source WHERE source=? AND place>? ORDER BY place LIMIT ?",
                 lane.source, lane.bound, static_cast<std::int64_t>(lane.batch));
     while (TRY(query.next())) lane.ahead.push_back(query.integer(0));
     if (!lane.ahead.empty()) lane.bound = lane.ahead.back();
@@ -194,7 +201,8 @@ class Walk {
 
   Status merge() {
     std::vector<Lane> lanes;
-    for (const std::int64_t source : sources_) lanes.push_back({.source = source, .ahead = {}, .at = 0, .batch = query_.limit / sources_.size() / 2 + 4, .bound = bound_});
+    for (const std::int64_t source : sources_)
+      lanes.push_back({.source = source, .ahead = {}, .at = 0, .batch = query_.limit / sources_.size() / 2 + 4, .bound = bound_});
     const auto later = [&](const Lane* a, const Lane* b) { return is_before(b->ahead[b->at], a->ahead[a->at]); };
     std::priority_queue<Lane*, std::vector<Lane*>, decltype(later)> next(later);
     for (Lane& lane : lanes)
@@ -211,7 +219,10 @@ class Walk {
   }
 
   Status stars() {
-    Query query(db_, newest() ? "SELECT place FROM starred WHERE user=? AND place<? ORDER BY place DESC" : "SELECT place FROM starred WHERE user=? AND place>? ORDER BY place", user_, bound_);
+    Query query(db_,
+                newest() ? "SELECT place FROM starred WHERE user=? AND place<? ORDER BY place DESC"
+                         : "SELECT place FROM starred WHERE user=? AND place>? ORDER BY place",
+                user_, bound_);
     while (!full() && TRY(query.next())) {
       const std::int64_t place = query.integer(0);
       if (TRY(in_sources(place)) && TRY(in_time(place))) found_.push_back(place);
@@ -221,8 +232,10 @@ class Walk {
   }
 
   Status words(bool descending) {
-    Query query(db_, descending ? "SELECT rowid FROM f WHERE f MATCH ? AND rowid<? ORDER BY rowid DESC" : "SELECT rowid FROM f WHERE f MATCH ? AND rowid>? ORDER BY rowid",
-                plan_->match, bound_);
+    Query query(
+        db_,
+        descending ? "SELECT rowid FROM f WHERE f MATCH ? AND rowid<? ORDER BY rowid DESC" : "SELECT rowid FROM f WHERE f MATCH ? AND rowid>? ORDER BY rowid",
+        plan_->match, bound_);
     while (!full() && TRY(query.next())) {
       const std::int64_t place = query.integer(0);
       if (TRY(in_state(place)) && TRY(in_sources(place)) && TRY(in_time(place)) && TRY(in_text(place))) found_.push_back(place);
@@ -322,7 +335,9 @@ Status check_limit(std::size_t limit, std::size_t most) {
   return fail(Code::invalid, fmt::format("a page has 1 to {} items", most), "limit");
 }
 
-Result<bool> is_starred(Connection& db, UserId user, std::int64_t place) { return TRY(db.integer("SELECT 1 FROM starred WHERE user=? AND place=?", user, place)).has_value(); }
+Result<bool> is_starred(Connection& db, UserId user, std::int64_t place) {
+  return TRY(db.integer("SELECT 1 FROM starred WHERE user=? AND place=?", user, place)).has_value();
+}
 
 // The row that `query` stands on, with the reader's marks; nothing when it is not in the box.
 Result<std::optional<StoredItem>> shown(Connection& db, Shared& shared, UserId user, Box& box, Query& query, bool bodies) {
@@ -368,8 +383,13 @@ Result<IdPage> Reader::ids(UserId user, const ItemQuery& query) {
     row.again(place);
     if (!TRY(row.next())) continue;
     const Time received = row.time(2);
-    page.items.push_back({.id = ItemId{row.integer(0)}, .source = SourceId{row.integer(1)}, .at = row.maybe_time(3).value_or(received), .changed = row.maybe_time(5).value_or(received),
-                          .published = row.maybe_time(4), .read = !TRY(walk.box().unread(place)), .starred = TRY(is_starred(db, user, place))});
+    page.items.push_back({.id = ItemId{row.integer(0)},
+                          .source = SourceId{row.integer(1)},
+                          .at = row.maybe_time(3).value_or(received),
+                          .changed = row.maybe_time(5).value_or(received),
+                          .published = row.maybe_time(4),
+                          .read = !TRY(walk.box().unread(place)),
+                          .starred = TRY(is_starred(db, user, place))});
   }
   return page;
 }

@@ -61,7 +61,10 @@ class Marking {
   std::int64_t stars_ = 0;
 };
 
-struct Located { std::int64_t place; SourceId source; };
+struct Located {
+  std::int64_t place;
+  SourceId source;
+};
 
 Result<std::optional<Located>> locate(Connection& db, ItemId item) {
   Query query(db, "SELECT place, source FROM items INDEXED BY items_id WHERE id=?", item);
@@ -73,7 +76,8 @@ Result<std::optional<Located>> locate(Connection& db, ItemId item) {
 Result<std::optional<std::vector<SourceId>>> sources_in(Connection& db, UserId user, const MarkScope& scope) {
   if (!scope.source && !scope.folder) return std::nullopt;
   std::vector<SourceId> out;
-  Query query(db, "SELECT source FROM subscriptions WHERE user=?1 AND (?2=0 OR source=?2) AND (?3 IS NULL OR folder=?3) ORDER BY source", user, scope.source, scope.folder);
+  Query query(db, "SELECT source FROM subscriptions WHERE user=?1 AND (?2=0 OR source=?2) AND (?3 IS NULL OR folder=?3) ORDER BY source", user, scope.source,
+              scope.folder);
   while (TRY(query.next())) out.push_back(SourceId{query.integer(0)});
   if (out.empty()) {
     if (scope.source) return fail(Code::not_found, "there is no such source", fmt::format("source {}", scope.source.value));
@@ -108,7 +112,8 @@ Result<std::int64_t> read_all(Connection& db, UserId user, Marking& marking, con
 }
 
 // Those with an id in [from, to) that are unread and in scope.
-Result<std::vector<Located>> unread_between(Connection& db, UserId user, std::int64_t from, std::int64_t to, const std::optional<std::vector<SourceId>>& sources) {
+Result<std::vector<Located>> unread_between(Connection& db, UserId user, std::int64_t from, std::int64_t to,
+                                            const std::optional<std::vector<SourceId>>& sources) {
   std::vector<Located> out;
   BoxEdit box(db, user);  // only looked at
   Query query(db, "SELECT place, source FROM items INDEXED BY items_id WHERE id>=? AND id<?", from, to);
@@ -129,11 +134,13 @@ Result<std::vector<ItemId>> Writer::mark(UserId user, std::span<const ItemId> it
     const auto item = TRY(locate(*db_, id));
     if (!item) continue;
     const bool on = mark == Mark::unread || mark == Mark::star;
-    const bool did = mark == Mark::read || mark == Mark::unread ? TRY(marking.set_unread(item->place, item->source, on)) : TRY(marking.set_star(item->place, on));
+    const bool did =
+        mark == Mark::read || mark == Mark::unread ? TRY(marking.set_unread(item->place, item->source, on)) : TRY(marking.set_star(item->place, on));
     if (!did) continue;
     changed.push_back(id);
     // Retention may have passed by while it was starred.
-    if (mark == Mark::unstar) TRY(db_->run("UPDATE subscriptions SET purged=?3 WHERE user=?1 AND source=?2 AND purged>?3", user, item->source, item->place - 1));
+    if (mark == Mark::unstar)
+      TRY(db_->run("UPDATE subscriptions SET purged=?3 WHERE user=?1 AND source=?2 AND purged>?3", user, item->source, item->place - 1));
   }
   TRY(marking.flush());
   return changed;
@@ -171,7 +178,8 @@ Result<bool> Writer::add_signal(UserId user, const Signal& signal) {
   const auto item = TRY(locate(*db_, signal.item));
   Marking marking(*db_, user);
   if (!item || !TRY(marking.is_member(item->place))) return fail(Code::not_found, "there is no such item", fmt::format("item {}", signal.item.value));
-  TRY(db_->run("INSERT INTO signals(user, id, item, kind, at, dwell) VALUES(?, ?, ?, ?, ?, ?)", user, signal.id, signal.item, to_string(signal.kind), signal.at, signal.dwell_seconds));
+  TRY(db_->run("INSERT INTO signals(user, id, item, kind, at, dwell) VALUES(?, ?, ?, ?, ?, ?)", user, signal.id, signal.item, to_string(signal.kind), signal.at,
+               signal.dwell_seconds));
   if (signal.kind == SignalKind::open || signal.kind == SignalKind::finish) TRY(marking.set_unread(item->place, item->source, false));
   if (signal.kind == SignalKind::star) TRY(marking.set_star(item->place, true));
   TRY(marking.flush());
@@ -181,11 +189,14 @@ Result<bool> Writer::add_signal(UserId user, const Signal& signal) {
 Status Writer::forget_signals(UserId user) { return db_->run("DELETE FROM signals WHERE user=?", user); }
 
 Result<std::vector<SignalRow>> Reader::signals(UserId user, std::size_t limit, std::int64_t before) {
-  Query query(*TRY(db()), "SELECT seq, id, item, kind, at, dwell FROM signals INDEXED BY signals_user WHERE user=? AND seq<? ORDER BY seq DESC LIMIT ?", user, before,
-              static_cast<std::int64_t>(limit));
+  Query query(*TRY(db()), "SELECT seq, id, item, kind, at, dwell FROM signals INDEXED BY signals_user WHERE user=? AND seq<? ORDER BY seq DESC LIMIT ?", user,
+              before, static_cast<std::int64_t>(limit));
   std::vector<SignalRow> out;
   while (TRY(query.next())) {
-    SignalRow row{.signal = {.id = query.string(1), .item = ItemId{query.integer(2)}, .kind = signal_kind(query.text(3)).value_or(SignalKind::open), .at = query.time(4),
+    SignalRow row{.signal = {.id = query.string(1),
+                             .item = ItemId{query.integer(2)},
+                             .kind = signal_kind(query.text(3)).value_or(SignalKind::open),
+                             .at = query.time(4),
                              .dwell_seconds = {}},
                   .order = query.integer(0)};
     if (!query.null(5)) row.signal.dwell_seconds = query.real(5);

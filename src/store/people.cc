@@ -22,7 +22,12 @@ bool equal(std::string_view stored, const Sha256& hash) {  // in constant time
 #define USER_COLUMNS "id, name, operator, password<>'', created, settings"
 
 User read_user(Query& row) {
-  User user{.id = UserId{row.integer(0)}, .name = row.string(1), .is_operator = row.integer(2) != 0, .has_password = row.integer(3) != 0, .created_at = row.time(4), .settings = {}};
+  User user{.id = UserId{row.integer(0)},
+            .name = row.string(1),
+            .is_operator = row.integer(2) != 0,
+            .has_password = row.integer(3) != 0,
+            .created_at = row.time(4),
+            .settings = {}};
   if (const auto settings = parse_json(row.text(5)); settings && settings->is_object()) user.settings = settings->get_object();
   return user;
 }
@@ -30,8 +35,13 @@ User read_user(Query& row) {
 #define TOKEN_COLUMNS "id, user, scope, source, name, created, last_used"
 
 Token read_token(Query& row) {
-  return {.id = row.integer(0), .user = UserId{row.integer(1)}, .scope = scope_named(row.text(2)).value_or(Scope::read), .source = SourceId{row.integer(3)},
-          .name = row.string(4), .created_at = row.time(5), .last_used_at = row.maybe_time(6)};
+  return {.id = row.integer(0),
+          .user = UserId{row.integer(1)},
+          .scope = scope_named(row.text(2)).value_or(Scope::read),
+          .source = SourceId{row.integer(3)},
+          .name = row.string(4),
+          .created_at = row.time(5),
+          .last_used_at = row.maybe_time(6)};
 }
 
 std::unexpected<Error> no_user(std::string where) { return fail(Code::not_found, "there is no such user", std::move(where), "weir user add NAME makes one"); }
@@ -69,7 +79,12 @@ Result<std::string> Reader::password_hash(UserId id) {
 Result<Session> Reader::session(const Sha256& token, Time now) {
   Query query(*TRY(db()), "SELECT user, created, seen, idle_until, ends FROM sessions WHERE token=?", blob(token));
   if (TRY(query.next()) && query.time(3) > now && query.time(4) > now)
-    return Session{.token = token, .user = UserId{query.integer(0)}, .created_at = query.time(1), .seen_at = query.time(2), .idle_until = query.time(3), .ends_at = query.time(4)};
+    return Session{.token = token,
+                   .user = UserId{query.integer(0)},
+                   .created_at = query.time(1),
+                   .seen_at = query.time(2),
+                   .idle_until = query.time(3),
+                   .ends_at = query.time(4)};
   return fail(Code::unauthorised, "the session has ended", {}, "sign in again");
 }
 
@@ -114,8 +129,9 @@ Status Writer::remove_user(UserId user) {
   if (!is_operator) return no_user(named(user));
   if (*is_operator != 0 && !TRY(db_->integer("SELECT 1 FROM users WHERE operator AND id<>? LIMIT 1", user)))
     return fail(Code::refused, "the last operator stays", named(user), "make another operator first");
-  for (const char* sql : {"DELETE FROM users WHERE id=?", "DELETE FROM links WHERE user=?", "DELETE FROM sessions WHERE user=?", "DELETE FROM tokens WHERE user=?",
-                          "DELETE FROM subscriptions WHERE user=?", "DELETE FROM box WHERE user=?", "DELETE FROM starred WHERE user=?", "DELETE FROM signals WHERE user=?"})
+  for (const char* sql :
+       {"DELETE FROM users WHERE id=?", "DELETE FROM links WHERE user=?", "DELETE FROM sessions WHERE user=?", "DELETE FROM tokens WHERE user=?",
+        "DELETE FROM subscriptions WHERE user=?", "DELETE FROM box WHERE user=?", "DELETE FROM starred WHERE user=?", "DELETE FROM signals WHERE user=?"})
     TRY(db_->run(sql, user));
   return stop_unread_sources(*db_);
 }
@@ -134,8 +150,8 @@ Result<UserId> Writer::use_sign_in_link(const Sha256& token, Time now) {
 
 Status Writer::add_session(const Session& session) {
   TRY(db_->run("DELETE FROM sessions WHERE user=?1 AND (idle_until<=?2 OR ends<=?2)", session.user, session.created_at));
-  return db_->run("INSERT INTO sessions(token, user, created, seen, idle_until, ends) VALUES(?, ?, ?, ?, ?, ?)", blob(session.token), session.user, session.created_at,
-                  session.seen_at, session.idle_until, session.ends_at);
+  return db_->run("INSERT INTO sessions(token, user, created, seen, idle_until, ends) VALUES(?, ?, ?, ?, ?, ?)", blob(session.token), session.user,
+                  session.created_at, session.seen_at, session.idle_until, session.ends_at);
 }
 
 Status Writer::touch_session(const Sha256& token, Time seen_at, Time idle_until) {
@@ -147,8 +163,9 @@ Status Writer::end_sessions(UserId user) { return db_->run("DELETE FROM sessions
 
 Result<std::int64_t> Writer::add_token(const Token& token, const Sha256& secret) {
   if (!TRY(db_->integer("SELECT 1 FROM users WHERE id=?", token.user))) return no_user(named(token.user));
-  return TRY(db_->integer("INSERT INTO tokens(user, scope, source, name, secret, created) VALUES(?, ?, ?, ?, ?, ?) RETURNING id", token.user, to_string(token.scope),
-                          token.source, token.name, blob(secret), token.created_at)).value_or(0);
+  return TRY(db_->integer("INSERT INTO tokens(user, scope, source, name, secret, created) VALUES(?, ?, ?, ?, ?, ?) RETURNING id", token.user,
+                          to_string(token.scope), token.source, token.name, blob(secret), token.created_at))
+      .value_or(0);
 }
 
 Status Writer::touch_token(std::int64_t id, Time now) { return db_->run("UPDATE tokens SET last_used=?2 WHERE id=?1", id, now); }

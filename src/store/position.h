@@ -52,12 +52,27 @@ class Bits {
   bool test(unsigned slot) const { return (words_[slot / 64] >> (slot % 64) & 1) != 0; }
   void set(unsigned slot) { words_[slot / 64] |= std::uint64_t{1} << (slot % 64); }
   void clear(unsigned slot) { words_[slot / 64] &= ~(std::uint64_t{1} << (slot % 64)); }
-  bool none() const { return std::ranges::all_of(words_, [](std::uint64_t w) { return w == 0; }); }
-  int count() const { int n = 0; for (const std::uint64_t w : words_) n += std::popcount(w); return n; }
+  bool none() const {
+    return std::ranges::all_of(words_, [](std::uint64_t w) { return w == 0; });
+  }
+  int count() const {
+    int n = 0;
+    for (const std::uint64_t w : words_) n += std::popcount(w);
+    return n;
+  }
 
-  Bits& operator&=(const Bits& other) { for (std::size_t i = 0; i < words_.size(); ++i) words_[i] &= other.words_[i]; return *this; }
-  Bits& operator|=(const Bits& other) { for (std::size_t i = 0; i < words_.size(); ++i) words_[i] |= other.words_[i]; return *this; }
-  Bits& subtract(const Bits& other) { for (std::size_t i = 0; i < words_.size(); ++i) words_[i] &= ~other.words_[i]; return *this; }
+  Bits& operator&=(const Bits& other) {
+    for (std::size_t i = 0; i < words_.size(); ++i) words_[i] &= other.words_[i];
+    return *this;
+  }
+  Bits& operator|=(const Bits& other) {
+    for (std::size_t i = 0; i < words_.size(); ++i) words_[i] |= other.words_[i];
+    return *this;
+  }
+  Bits& subtract(const Bits& other) {
+    for (std::size_t i = 0; i < words_.size(); ++i) words_[i] &= ~other.words_[i];
+    return *this;
+  }
 
   // The set slot at or above `from`, or `size`.
   unsigned next(unsigned from) const {

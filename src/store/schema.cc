@@ -85,7 +85,8 @@ std::uint32_t big_endian(const unsigned char* bytes) {
 }
 
 std::unexpected<Error> too_new(std::int32_t found, const std::string& file) {
-  return fail(Code::refused, fmt::format("the database has schema {}, this Weir knows up to {}: it was made by a newer Weir; nothing was changed", found, newest_schema()),
+  return fail(Code::refused,
+              fmt::format("the database has schema {}, this Weir knows up to {}: it was made by a newer Weir; nothing was changed", found, newest_schema()),
               file, "use the newer Weir, or restore a backup that this one made");
 }
 

@@ -32,10 +32,10 @@ class Planner {
       const std::size_t end = std::min(text.find_first_of(" \t\r\n\"", at), text.size());
       TRY(bare(text.substr(at, end - at)));
       at = std::max(end, at + 1);
-      if (end < text.size() && text[end] != '"') at = end + 1; else if (end < text.size()) at = end;
+      if (end < text.size() && text[end] != '"') at = end + 1;
+      else if (end < text.size()) at = end;
     }
-    if (plan_.terms.size() > most_terms)
-      return fail(Code::invalid, "too many words to search for", std::string(text.substr(0, 100)), "leave some out");
+    if (plan_.terms.size() > most_terms) return fail(Code::invalid, "too many words to search for", std::string(text.substr(0, 100)), "leave some out");
     return std::move(plan_);
   }
 

@@ -13,8 +13,8 @@
 namespace weir::store {
 
 struct SearchPlan {
-  std::string match;        // for table f (no positions); empty: nothing that could be found was asked for
-  std::string title_match;  // for table ft (positions)
+  std::string match;                              // for table f (no positions); empty: nothing that could be found was asked for
+  std::string title_match;                        // for table ft (positions)
   std::vector<std::vector<std::string>> phrases;  // words that must stand side by side: to be looked up in the text
   std::vector<std::string> terms;                 // every word, for ranking; with a * at its end when it is a beginning
 };

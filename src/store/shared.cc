@@ -85,8 +85,7 @@ Status BoxEdit::flush() {
 
 std::string findings_json(const Verdict& verdict) {
   json::array out;
-  for (const Finding& f : verdict.findings)
-    out.push_back(json::array{f.kind, f.rule, f.field, f.start, f.end, f.view, static_cast<int>(f.action)});
+  for (const Finding& f : verdict.findings) out.push_back(json::array{f.kind, f.rule, f.field, f.start, f.end, f.view, static_cast<int>(f.action)});
   if (out.empty() && verdict.action == Action::pass) return {};
   return json::serialize(json::array{static_cast<int>(verdict.action), std::move(out)});
 }
@@ -102,11 +101,18 @@ Result<Verdict> verdict_of(std::int64_t policy, std::string_view findings) {
   for (const json::value& entry : value.get_array()[1].get_array()) {
     const auto* f = entry.if_array();
     if (f == nullptr || f->size() != 7) return broken;
-    for (const std::size_t i : {0u, 1u, 2u, 5u}) if (!(*f)[i].is_string()) return broken;
-    for (const std::size_t i : {3u, 4u, 6u}) if (!(*f)[i].is_int64()) return broken;
+    for (const std::size_t i : {0u, 1u, 2u, 5u})
+      if (!(*f)[i].is_string()) return broken;
+    for (const std::size_t i : {3u, 4u, 6u})
+      if (!(*f)[i].is_int64()) return broken;
     const auto text = [&](std::size_t i) { return std::string((*f)[i].get_string()); };
-    verdict.findings.push_back({.kind = text(0), .rule = text(1), .field = text(2), .start = static_cast<std::size_t>((*f)[3].get_int64()),
-                                .end = static_cast<std::size_t>((*f)[4].get_int64()), .view = text(5), .action = action((*f)[6])});
+    verdict.findings.push_back({.kind = text(0),
+                                .rule = text(1),
+                                .field = text(2),
+                                .start = static_cast<std::size_t>((*f)[3].get_int64()),
+                                .end = static_cast<std::size_t>((*f)[4].get_int64()),
+                                .view = text(5),
+                                .action = action((*f)[6])});
   }
   return verdict;
 }

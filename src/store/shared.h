@@ -94,7 +94,10 @@ class BoxEdit {
   Status flush();
 
  private:
-  struct Entry { Chunk chunk; bool changed = false, there = false; };
+  struct Entry {
+    Chunk chunk;
+    bool changed = false, there = false;
+  };
   Result<Entry*> load(std::int64_t number);
   Status save(std::int64_t number, Entry& entry);
   Connection& connection_;

@@ -8,20 +8,33 @@ namespace {
 
 constexpr std::int64_t unread_at_first = 100;  // of a source that was here before its new reader
 
-#define SOURCE_COLUMNS "s.id, s.kind, s.url, s.title, s.home, s.description, s.language, s.health, s.error, s.failures, s.fetched, s.changed, s.next, " \
+#define SOURCE_COLUMNS                                                                                                             \
+  "s.id, s.kind, s.url, s.title, s.home, s.description, s.language, s.health, s.error, s.failures, s.fetched, s.changed, s.next, " \
   "s.etag, s.last_modified, (SELECT type FROM icons WHERE source=s.id)"
 #define SUBSCRIPTION_COLUMNS SOURCE_COLUMNS ", u.title, u.folder, u.keep, u.unread, u.total"
 
 Source read_source(Query& row) {
-  return {.id = SourceId{row.integer(0)}, .kind = row.integer(1) == 0 ? SourceKind::feed : SourceKind::push, .url = row.string(2), .title = row.string(3),
-          .home_page_url = row.string(4), .description = row.string(5), .language = row.string(6), .icon_type = row.string(15),
-          .health = static_cast<Health>(row.integer(7)), .error = row.string(8), .failures = static_cast<std::int32_t>(row.integer(9)),
-          .fetched_at = row.maybe_time(10), .changed_at = row.maybe_time(11), .next_at = row.maybe_time(12),
-          .etag = std::string(row.blob(13)), .last_modified = std::string(row.blob(14))};
+  return {.id = SourceId{row.integer(0)},
+          .kind = row.integer(1) == 0 ? SourceKind::feed : SourceKind::push,
+          .url = row.string(2),
+          .title = row.string(3),
+          .home_page_url = row.string(4),
+          .description = row.string(5),
+          .language = row.string(6),
+          .icon_type = row.string(15),
+          .health = static_cast<Health>(row.integer(7)),
+          .error = row.string(8),
+          .failures = static_cast<std::int32_t>(row.integer(9)),
+          .fetched_at = row.maybe_time(10),
+          .changed_at = row.maybe_time(11),
+          .next_at = row.maybe_time(12),
+          .etag = std::string(row.blob(13)),
+          .last_modified = std::string(row.blob(14))};
 }
 
 Subscription read_subscription(Query& row) {
-  Subscription out{.source = read_source(row), .title = row.string(16), .folder = row.string(17), .keep_days = {}, .unread = row.integer(19), .total = row.integer(20)};
+  Subscription out{
+      .source = read_source(row), .title = row.string(16), .folder = row.string(17), .keep_days = {}, .unread = row.integer(19), .total = row.integer(20)};
   if (!row.null(18)) out.keep_days = static_cast<std::int32_t>(row.integer(18));
   return out;
 }
@@ -39,15 +52,19 @@ Result<Source> Reader::source(SourceId id) {
 }
 
 Result<std::vector<Source>> Reader::due(Time now, std::size_t limit) {
-  Query query(*TRY(db()), "SELECT " SOURCE_COLUMNS " FROM sources s WHERE s.next<=? AND s.health<>? AND EXISTS(SELECT 1 FROM subscriptions WHERE source=s.id) ORDER BY s.next LIMIT ?", now, static_cast<int>(Health::gone),
-              static_cast<std::int64_t>(limit));
+  Query query(*TRY(db()),
+              "SELECT " SOURCE_COLUMNS
+              " FROM sources s WHERE s.next<=? AND s.health<>? AND EXISTS(SELECT 1 FROM subscriptions WHERE source=s.id) ORDER BY s.next LIMIT ?",
+              now, static_cast<int>(Health::gone), static_cast<std::int64_t>(limit));
   std::vector<Source> out;
   while (TRY(query.next())) out.push_back(read_source(query));
   return out;
 }
 
 Result<std::optional<Time>> Reader::next_due() {
-  Query query(*TRY(db()), "SELECT next FROM sources s WHERE next IS NOT NULL AND health<>? AND EXISTS(SELECT 1 FROM subscriptions WHERE source=s.id) ORDER BY next LIMIT 1", static_cast<int>(Health::gone));
+  Query query(*TRY(db()),
+              "SELECT next FROM sources s WHERE next IS NOT NULL AND health<>? AND EXISTS(SELECT 1 FROM subscriptions WHERE source=s.id) ORDER BY next LIMIT 1",
+              static_cast<int>(Health::gone));
   if (!TRY(query.next())) return std::nullopt;
   return query.time(0);
 }
@@ -61,8 +78,11 @@ Result<std::optional<Icon>> Reader::icon(UserId user, SourceId id) {
 }
 
 Result<std::vector<Subscription>> Reader::subscriptions(UserId user) {
-  Query query(*TRY(db()), "SELECT " SUBSCRIPTION_COLUMNS " FROM subscriptions u JOIN sources s ON s.id=u.source WHERE u.user=? "
-              "ORDER BY u.folder, iif(u.title='', s.title, u.title) COLLATE NOCASE, s.id", user);
+  Query query(*TRY(db()),
+              "SELECT " SUBSCRIPTION_COLUMNS
+              " FROM subscriptions u JOIN sources s ON s.id=u.source WHERE u.user=? "
+              "ORDER BY u.folder, iif(u.title='', s.title, u.title) COLLATE NOCASE, s.id",
+              user);
   std::vector<Subscription> out;
   while (TRY(query.next())) out.push_back(read_subscription(query));
   return out;
@@ -95,8 +115,10 @@ Result<std::optional<UserId>> Reader::owner_of(SourceId push_source) {
 }
 
 Result<std::vector<Arrivals>> Reader::arrivals(UserId user, Time since) {
-  Query query(*TRY(db()), "SELECT a.source, a.hour, a.stored FROM subscriptions u JOIN arrivals a ON a.source=u.source AND a.hour>=?2 WHERE u.user=?1 ORDER BY a.hour, a.source",
-              user, hour_of(since));
+  Query query(
+      *TRY(db()),
+      "SELECT a.source, a.hour, a.stored FROM subscriptions u JOIN arrivals a ON a.source=u.source AND a.hour>=?2 WHERE u.user=?1 ORDER BY a.hour, a.source",
+      user, hour_of(since));
   std::vector<Arrivals> out;
   while (TRY(query.next()))
     out.push_back({.source = SourceId{query.integer(0)}, .hour = from_micros(query.integer(1) * 3'600'000'000), .stored = query.integer(2)});
@@ -127,7 +149,8 @@ Status Writer::subscribe(UserId user, SourceId source, std::string_view title, s
   {
     Query query(*db_, "SELECT owner FROM sources WHERE id=?", source);
     if (!TRY(query.next())) return no_source(source);
-    if (!query.null(0) && query.integer(0) != user.value) return fail(Code::forbidden, "this source is another reader's", fmt::format("source {}", source.value));
+    if (!query.null(0) && query.integer(0) != user.value)
+      return fail(Code::forbidden, "this source is another reader's", fmt::format("source {}", source.value));
   }
   if (TRY(db_->integer("SELECT 1 FROM subscriptions WHERE user=? AND source=?", user, source)))
     return fail(Code::exists, "the source is among this reader's already", fmt::format("source {}", source.value));

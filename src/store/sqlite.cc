@@ -11,9 +11,18 @@ constexpr int writer_cache_kb = 8192, reader_cache_kb = 2048, page_size = 8192;
 
 Code code_of(int sqlite) {
   switch (sqlite & 0xff) {
-    case SQLITE_CORRUPT: case SQLITE_NOTADB: return Code::corrupt;
-    case SQLITE_IOERR: case SQLITE_FULL: case SQLITE_READONLY: case SQLITE_CANTOPEN: case SQLITE_PERM: case SQLITE_PROTOCOL: return Code::io;
-    case SQLITE_BUSY: case SQLITE_LOCKED: case SQLITE_NOMEM: case SQLITE_INTERRUPT: return Code::unavailable;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB: return Code::corrupt;
+    case SQLITE_IOERR:
+    case SQLITE_FULL:
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM:
+    case SQLITE_PROTOCOL: return Code::io;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_NOMEM:
+    case SQLITE_INTERRUPT: return Code::unavailable;
     case SQLITE_TOOBIG: return Code::too_large;
     default: return Code::internal;
   }
@@ -21,9 +30,12 @@ Code code_of(int sqlite) {
 
 std::string remedy_of(int sqlite) {
   switch (sqlite & 0xff) {
-    case SQLITE_CORRUPT: case SQLITE_NOTADB: return "stop Weir, move the file away and put a backup in its place: weir restore FILE";
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB: return "stop Weir, move the file away and put a backup in its place: weir restore FILE";
     case SQLITE_FULL: return "free space on this disk; Weir goes on by itself";
-    case SQLITE_READONLY: case SQLITE_PERM: case SQLITE_CANTOPEN: return "give this user the right to write to the directory";
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_CANTOPEN: return "give this user the right to write to the directory";
     case SQLITE_IOERR: return "look at the disk (dmesg, free space)";
     default: return {};
   }
@@ -34,7 +46,8 @@ std::string remedy_of(int sqlite) {
 std::unexpected<Error> Connection::error(int code) const {
   const int extended = sqlite3_extended_errcode(db_);
   const bool same = (extended & 0xff) == (code & 0xff);
-  return fail(code_of(code), fmt::format("the database says: {} ({})", same ? sqlite3_errmsg(db_) : sqlite3_errstr(code), same ? extended : code), file_, remedy_of(code));
+  return fail(code_of(code), fmt::format("the database says: {} ({})", same ? sqlite3_errmsg(db_) : sqlite3_errstr(code), same ? extended : code), file_,
+              remedy_of(code));
 }
 
 Result<std::unique_ptr<Connection>> Connection::open(const std::filesystem::path& file, Access access, const char* vfs, bool normal_sync) {
@@ -51,15 +64,23 @@ Result<std::unique_ptr<Connection>> Connection::open(const std::filesystem::path
 
   if (access == Access::write) TRY(connection->script(fmt::format("PRAGMA page_size={}; PRAGMA journal_mode=WAL", page_size).c_str()));
   TRY(connection->script(fmt::format("PRAGMA synchronous={}; PRAGMA cache_size=-{}; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA wal_autocheckpoint=0",
-                                     normal_sync ? "NORMAL" : "FULL", access == Access::write ? writer_cache_kb : reader_cache_kb).c_str()));
+                                     normal_sync ? "NORMAL" : "FULL", access == Access::write ? writer_cache_kb : reader_cache_kb)
+                             .c_str()));
   // Read back: what a pragma did not take must not go unseen.
   const auto mode = TRY(connection->text("PRAGMA journal_mode"));
   if (access == Access::write && mode != "wal")
-    return fail(Code::io, fmt::format("the database cannot use a write-ahead log here (journal_mode is {})", mode.value_or("unknown")), file.string(), "use a local file system");
+    return fail(Code::io, fmt::format("the database cannot use a write-ahead log here (journal_mode is {})", mode.value_or("unknown")), file.string(),
+                "use a local file system");
   CHECK(TRY(connection->integer("PRAGMA synchronous")) == (normal_sync ? 1 : 2));
   CHECK(TRY(connection->integer("PRAGMA mmap_size")).value_or(0) == 0);
   if (access == Access::write) {
-    sqlite3_wal_hook(db, [](void* self, sqlite3*, const char*, int pages) { static_cast<Connection*>(self)->wal_pages_ = pages; return SQLITE_OK; }, connection.get());
+    sqlite3_wal_hook(
+        db,
+        [](void* self, sqlite3*, const char*, int pages) {
+          static_cast<Connection*>(self)->wal_pages_ = pages;
+          return SQLITE_OK;
+        },
+        connection.get());
   }
   return connection;
 }

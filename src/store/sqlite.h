@@ -21,7 +21,9 @@ namespace weir::store {
 
 inline constexpr int busy_timeout_ms = 2'000;
 
-struct Blob { std::string_view bytes; };
+struct Blob {
+  std::string_view bytes;
+};
 
 enum class Access { read, write };
 
@@ -53,7 +55,10 @@ class Connection {
 
  private:
   friend class Query;
-  struct Prepared { sqlite3_stmt* statement = nullptr; bool busy = false; };
+  struct Prepared {
+    sqlite3_stmt* statement = nullptr;
+    bool busy = false;
+  };
   explicit Connection(sqlite3* db, std::string file) : db_(db), file_(std::move(file)) {}
 
   sqlite3* db_;
@@ -100,17 +105,24 @@ class Query {
   void bind(int i, int value) { sqlite3_bind_int64(statement_, i, value); }
   void bind(int i, bool value) { sqlite3_bind_int64(statement_, i, value ? 1 : 0); }
   void bind(int i, double value) { sqlite3_bind_double(statement_, i, value); }
-  void bind(int i, std::string_view value) { sqlite3_bind_text64(statement_, i, value.data() == nullptr ? "" : value.data(), value.size(), SQLITE_TRANSIENT, SQLITE_UTF8); }
+  void bind(int i, std::string_view value) {
+    sqlite3_bind_text64(statement_, i, value.data() == nullptr ? "" : value.data(), value.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+  }
   void bind(int i, const std::string& value) { bind(i, std::string_view(value)); }
   void bind(int i, const char* value) { bind(i, std::string_view(value)); }
-  void bind(int i, Blob value) { sqlite3_bind_blob64(statement_, i, value.bytes.data() == nullptr ? "" : value.bytes.data(), value.bytes.size(), SQLITE_TRANSIENT); }
+  void bind(int i, Blob value) {
+    sqlite3_bind_blob64(statement_, i, value.bytes.data() == nullptr ? "" : value.bytes.data(), value.bytes.size(), SQLITE_TRANSIENT);
+  }
   void bind(int i, Time value) { bind(i, to_micros(value)); }
   void bind(int i, std::nullopt_t) { sqlite3_bind_null(statement_, i); }
   template <class Tag>
-  void bind(int i, Id<Tag> value) { bind(i, value.value); }
+  void bind(int i, Id<Tag> value) {
+    bind(i, value.value);
+  }
   template <class T>
   void bind(int i, const std::optional<T>& value) {
-    if (value) bind(i, *value); else bind(i, std::nullopt);
+    if (value) bind(i, *value);
+    else bind(i, std::nullopt);
   }
 
   Connection& connection_;

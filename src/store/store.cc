@@ -41,7 +41,8 @@ Status check(const std::filesystem::path& file, const char* vfs, const char* pra
   const auto connection = TRY(Connection::open(file, Access::read, vfs));
   const auto found = TRY(connection->text(pragma));
   if (found == "ok") return {};
-  return fail(Code::corrupt, fmt::format("the database is damaged: {}", found.value_or("no answer")), file.string(), "stop Weir and restore a backup: weir restore FILE");
+  return fail(Code::corrupt, fmt::format("the database is damaged: {}", found.value_or("no answer")), file.string(),
+              "stop Weir and restore a backup: weir restore FILE");
 }
 
 }  // namespace
@@ -105,7 +106,8 @@ Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& dir, Sto
   Connection& db = *shared->writer;
   TRY(migrate(db));
   shared->secret = TRY(db.text("SELECT value FROM meta WHERE key='secret'")).value_or("");
-  if (shared->secret.size() != 32) return fail(Code::corrupt, "the database's own key is missing", shared->file.string(), "restore a backup: weir restore FILE");
+  if (shared->secret.size() != 32)
+    return fail(Code::corrupt, "the database's own key is missing", shared->file.string(), "restore a backup: weir restore FILE");
   TRY(shared->dictionaries.load_current(db));
   return std::unique_ptr<Store>(new Store(std::move(shared)));
 }
@@ -133,9 +135,7 @@ namespace {
 Status run_guarded(const std::function<Status(Writer&)>& job, Writer& writer) {
   try {
     return job(writer);
-  } catch (const std::exception& e) {
-    return fail(Code::internal, fmt::format("a write failed: {}", e.what()));
-  }
+  } catch (const std::exception& e) { return fail(Code::internal, fmt::format("a write failed: {}", e.what())); }
 }
 
 // Runs one job in its savepoint. False: the whole transaction is gone with it (the disk is full, say).
@@ -264,7 +264,8 @@ Store::Lease Store::reader() {
   return {*this, std::move(connection)};
 }
 
-Store::Lease::Lease(Store& store, std::unique_ptr<Connection> connection) : store_(&store), connection_(std::move(connection)), reader_(*store.shared_, connection_) {}
+Store::Lease::Lease(Store& store, std::unique_ptr<Connection> connection)
+    : store_(&store), connection_(std::move(connection)), reader_(*store.shared_, connection_) {}
 
 Store::Lease::Lease(Lease&& other) noexcept
     : store_(std::exchange(other.store_, nullptr)), connection_(std::move(other.connection_)), reader_(*store_->shared_, connection_) {}
@@ -304,12 +305,14 @@ Status Store::backup(const std::filesystem::path& file) {
 }
 
 Status Store::restore(const std::filesystem::path& file, const std::filesystem::path& dir) {
-  if (!TRY(check_header(file))) return fail(Code::not_found, "there is no backup of this name, or it is empty", file.string(), "give a file that weir backup made");
+  if (!TRY(check_header(file)))
+    return fail(Code::not_found, "there is no backup of this name, or it is empty", file.string(), "give a file that weir backup made");
   TRY(check(file, nullptr, "PRAGMA integrity_check(1)"));
   const DirLock lock = TRY(DirLock::take(dir));
   const auto target = dir / "weir.db";
   std::error_code error;
-  if (std::filesystem::exists(target, error)) return fail(Code::exists, "this directory has a database already", target.string(), "move it away, or give an empty directory with --data");
+  if (std::filesystem::exists(target, error))
+    return fail(Code::exists, "this directory has a database already", target.string(), "move it away, or give an empty directory with --data");
   const auto part = dir / "weir.db.part";
   std::filesystem::copy_file(file, part, std::filesystem::copy_options::overwrite_existing, error);
   if (error) return fail(Code::io, fmt::format("cannot be copied: {}", error.message()), part.string(), "free space on this disk");

@@ -47,7 +47,7 @@ struct Shared;
 // ---- people -----------------------------------------------------------------------------------------------------------------------------------
 
 struct Session {
-  Sha256 token{};              // of the cookie's value; the value itself is nowhere
+  Sha256 token{};  // of the cookie's value; the value itself is nowhere
   UserId user;
   Time created_at{}, seen_at{};
   Time idle_until{}, ends_at{};  // not valid from the earlier of the two
@@ -56,8 +56,8 @@ struct Session {
 // ---- what comes in ----------------------------------------------------------------------------------------------------------------------------
 
 struct NewItem {
-  Item item;         // sanitised, valid UTF-8, `id` not empty
-  Verdict verdict;   // of guard, over this content; kept beside it
+  Item item;        // sanitised, valid UTF-8, `id` not empty
+  Verdict verdict;  // of guard, over this content; kept beside it
 };
 
 // Work that an item still needs: queued in the same transaction that stores it, and again when its text changes.
@@ -67,16 +67,16 @@ inline constexpr Stage stages[] = {Stage::search, Stage::encode};  // a new one 
 // What a fetch of a source ended in. Everything here is stored in one transaction: an ETag is never there without its items.
 struct FetchOutcome {
   SourceId source;
-  Time now{};                    // received
-  bool fetched = true;           // the source answered (304 too): fetched_at = now; false: only health, error, failures, next_at
-  std::vector<NewItem> items;    // in the feed's order
+  Time now{};                  // received
+  bool fetched = true;         // the source answered (304 too): fetched_at = now; false: only health, error, failures, next_at
+  std::vector<NewItem> items;  // in the feed's order
   std::optional<std::string> title, home_page_url, description, language;  // given: replaced
-  std::optional<std::string> etag, last_modified;  // given: replaced, "" forgets it; absent: kept
-  std::optional<std::string> url;  // a permanent redirect's new address; not taken when another source has it
+  std::optional<std::string> etag, last_modified;                          // given: replaced, "" forgets it; absent: kept
+  std::optional<std::string> url;                                          // a permanent redirect's new address; not taken when another source has it
   Health health = Health::ok;
   std::string error;
   std::int32_t failures = 0;
-  std::optional<Time> next_at;   // none: not polled by itself
+  std::optional<Time> next_at;  // none: not polled by itself
 };
 
 struct FetchResult {
@@ -94,14 +94,17 @@ struct ItemRef {  // a StoredItem without its texts
   std::optional<Time> published;
   bool read = false, starred = false;
 };
-struct IdPage { std::vector<ItemRef> items; std::string cursor; };  // no cursor on the last page
+struct IdPage {
+  std::vector<ItemRef> items;
+  std::string cursor;
+};  // no cursor on the last page
 
 enum class Mark { read, unread, star, unstar };
 
-struct MarkScope {                     // neither: all
+struct MarkScope {  // neither: all
   SourceId source;
   std::optional<std::string> folder;
-  std::optional<Time> before;          // received at or before; none: now
+  std::optional<Time> before;  // received at or before; none: now
 };
 
 // ---- work -------------------------------------------------------------------------------------------------------------------------------------
@@ -112,20 +115,31 @@ struct Work {
   std::int32_t attempts = 0;  // this one included
 };
 
-struct WorkCounts { std::int64_t queued = 0, dead = 0; };
+struct WorkCounts {
+  std::int64_t queued = 0, dead = 0;
+};
 
-struct SignalRow { Signal signal; std::int64_t order = 0; };  // order: grows with every signal stored; holes are allowed
+struct SignalRow {
+  Signal signal;
+  std::int64_t order = 0;
+};  // order: grows with every signal stored; holes are allowed
 
-struct Arrivals { SourceId source; Time hour{}; std::int64_t stored = 0; };
+struct Arrivals {
+  SourceId source;
+  Time hour{};
+  std::int64_t stored = 0;
+};
 
-struct Icon { std::string type, bytes; };
+struct Icon {
+  std::string type, bytes;
+};
 
-struct WriterStats {          // of the writer since open, for /metrics
+struct WriterStats {  // of the writer since open, for /metrics
   std::int64_t commits = 0, jobs = 0, checkpoints = 0;
   Duration longest_commit{}, longest_checkpoint{};  // begin to committed; the log into the file
 };
 
-struct StoreSizes {           // of doctor
+struct StoreSizes {  // of doctor
   std::int64_t items = 0, sources = 0, users = 0;
   std::int64_t database_bytes = 0, wal_bytes = 0, free_bytes = 0;  // free: pages inside the file that wait for use
   std::int64_t search_queued = 0, encode_queued = 0, dead = 0;
@@ -143,29 +157,29 @@ class Reader {
   Result<std::vector<User>> users();
   Result<User> user(UserId id);
   Result<User> user_named(std::string_view name);
-  Result<std::string> password_hash(UserId id);                     // "" when there is none
-  Result<Session> session(const Sha256& token, Time now);           // unauthorised: unknown, ended or expired
-  Result<Token> token(std::int64_t id, const Sha256& secret);       // unauthorised: unknown, revoked or another secret (compared in constant time)
+  Result<std::string> password_hash(UserId id);                // "" when there is none
+  Result<Session> session(const Sha256& token, Time now);      // unauthorised: unknown, ended or expired
+  Result<Token> token(std::int64_t id, const Sha256& secret);  // unauthorised: unknown, revoked or another secret (compared in constant time)
   Result<std::vector<Token>> tokens(UserId user);
 
   // Sources. due: fed by `next_at`, the longest overdue first; gone ones are not due.
   Result<Source> source(SourceId id);
   Result<std::vector<Source>> due(Time now, std::size_t limit);
-  Result<std::optional<Time>> next_due();                            // the earliest next_at
-  Result<std::optional<Icon>> icon(UserId user, SourceId id);        // not_found: not subscribed
-  Result<std::vector<Subscription>> subscriptions(UserId user);      // by folder, then title; with counters
-  Result<Subscription> subscription(UserId user, SourceId source);   // not_found: none, or another's
+  Result<std::optional<Time>> next_due();                           // the earliest next_at
+  Result<std::optional<Icon>> icon(UserId user, SourceId id);       // not_found: not subscribed
+  Result<std::vector<Subscription>> subscriptions(UserId user);     // by folder, then title; with counters
+  Result<Subscription> subscription(UserId user, SourceId source);  // not_found: none, or another's
   Result<std::vector<SourceId>> sources_of(UserId user);
   Result<std::vector<UserId>> readers_of(SourceId source);
-  Result<std::optional<UserId>> owner_of(SourceId push_source);      // who may push to it; nobody for feeds
+  Result<std::optional<UserId>> owner_of(SourceId push_source);  // who may push to it; nobody for feeds
 
   // Lists. Order newest and oldest go by `at`; with query.text, newest and oldest are the hits in that order and relevance ranks the newest 200 hits
   // and the title hits (the page's note says so). `ranked` is the engine's: invalid here. A page may be shorter than the limit and still have a
   // cursor when the search budget ran out; it is never empty with a cursor.
   // Errors: invalid (limit, cursor of another query or not ours, order), not_found (source, folder not of this reader).
   Result<Page> items(UserId user, const ItemQuery& query);
-  Result<IdPage> ids(UserId user, const ItemQuery& query);           // limit up to 50,000; query.bodies does not matter
-  Result<StoredItem> item(UserId user, ItemId id);                   // not_found: absent or not in this reader's box
+  Result<IdPage> ids(UserId user, const ItemQuery& query);                                             // limit up to 50,000; query.bodies does not matter
+  Result<StoredItem> item(UserId user, ItemId id);                                                     // not_found: absent or not in this reader's box
   Result<std::vector<StoredItem>> items_by_id(UserId user, std::span<const ItemId> ids, bool bodies);  // those that are there, as asked; ≤ 10,000
   Result<std::int64_t> starred_count(UserId user);
 
@@ -181,7 +195,7 @@ class Reader {
   Result<std::vector<StoredItem>> work_items(std::span<const ItemId> items);  // with bodies, without marks; those that are there
   Result<WorkCounts> work(Stage stage);
   Result<std::int64_t> vector_count(const ModelId& model);
-  Result<std::optional<std::string>> value(std::string_view key);   // small states of the engine: Writer::set_value
+  Result<std::optional<std::string>> value(std::string_view key);  // small states of the engine: Writer::set_value
   Result<StoreSizes> sizes();
 
  private:
@@ -198,29 +212,30 @@ class Writer {
   Writer(Shared& shared, Connection& connection) : shared_(&shared), db_(&connection) {}  // the store makes it
 
   // People.
-  Result<UserId> add_user(std::string_view name, Time now);          // the first is the operator; exists, invalid (1 to 64 bytes, no control characters)
-  Status set_password_hash(UserId user, std::string_view hash);      // ends every session of the user
-  Status set_settings(UserId user, const json::object& settings);    // `keep_days` (0: for ever; absent: 365) and `keep_starred_days` (absent: for ever) are read here
-  Status remove_user(UserId user);                                   // with tokens, sessions, subscriptions, signals; the last operator stays: refused
+  Result<UserId> add_user(std::string_view name, Time now);      // the first is the operator; exists, invalid (1 to 64 bytes, no control characters)
+  Status set_password_hash(UserId user, std::string_view hash);  // ends every session of the user
+  Status set_settings(UserId user,
+                      const json::object& settings);  // `keep_days` (0: for ever; absent: 365) and `keep_starred_days` (absent: for ever) are read here
+  Status remove_user(UserId user);                    // with tokens, sessions, subscriptions, signals; the last operator stays: refused
   Status add_sign_in_link(UserId user, const Sha256& token, Time until);
-  Result<UserId> use_sign_in_link(const Sha256& token, Time now);    // once; unauthorised
+  Result<UserId> use_sign_in_link(const Sha256& token, Time now);  // once; unauthorised
   Status add_session(const Session& session);
   Status touch_session(const Sha256& token, Time seen_at, Time idle_until);
   Status end_session(const Sha256& token);
   Status end_sessions(UserId user);
   Result<std::int64_t> add_token(const Token& token, const Sha256& secret);  // token.id does not matter; the id comes back
   Status touch_token(std::int64_t id, Time now);
-  Status revoke_token(UserId user, std::int64_t id);                 // not_found: none, or another's
+  Status revoke_token(UserId user, std::int64_t id);  // not_found: none, or another's
 
   // Sources. A feed's url is there once: adding it again gives the same id.
   Result<SourceId> add_feed(std::string_view url, Time next_at);
-  Result<SourceId> add_push(UserId owner, std::string_view title);   // subscribed at once; nobody else may subscribe
+  Result<SourceId> add_push(UserId owner, std::string_view title);  // subscribed at once; nobody else may subscribe
   // Everything the source has enters the box, its newest 100 items unread. exists: subscribed already; forbidden: another's push source.
   Status subscribe(UserId user, SourceId source, std::string_view title, std::string_view folder);
   Status edit_subscription(UserId user, SourceId source, const std::optional<std::string>& title, const std::optional<std::string>& folder,
                            std::optional<std::optional<std::int32_t>> keep_days = {});  // keep_days 0: for ever; nothing inside: the reader's own
-  Status rename_folder(UserId user, std::string_view from, std::string_view to);  // "" is no folder
-  Status unsubscribe(UserId user, SourceId source);                  // marks and stars there go too; without readers the source goes at the next purge
+  Status rename_folder(UserId user, std::string_view from, std::string_view to);        // "" is no folder
+  Status unsubscribe(UserId user, SourceId source);                      // marks and stars there go too; without readers the source goes at the next purge
   Status move_feed(UserId user, SourceId source, std::string_view url);  // another address, same history; refused when others read it too, exists
   Status set_next(SourceId source, std::optional<Time> next_at);
   Status set_icon(SourceId source, std::string_view type, std::string_view bytes);
@@ -237,7 +252,7 @@ class Writer {
   Result<std::int64_t> mark_all_read(UserId user, const MarkScope& scope);  // how many became read
   // Idempotent by (user, id). open and finish set read, star sets starred. not_found: an item that is not in the box. True when it is new.
   Result<bool> add_signal(UserId user, const Signal& signal);
-  Status forget_signals(UserId user);                                // unlearn everything
+  Status forget_signals(UserId user);  // unlearn everything
 
   // Work: the newest items first. A lease that ends unanswered is given again; after `max_attempts` the row is dead and stays for doctor.
   Result<std::vector<Work>> lease(Stage stage, std::size_t limit, Time now, Duration lease, std::int32_t max_attempts = 5);
@@ -253,7 +268,7 @@ class Writer {
   // Retention, one bounded piece (about `limit` items); true while there is more. Removed ids are remembered.
   Result<bool> purge(Time now, std::size_t limit = 200);
 
-  Status set_value(std::string_view key, std::string_view value);    // small states of the engine; "" removes
+  Status set_value(std::string_view key, std::string_view value);  // small states of the engine; "" removes
 
  private:
   friend class Store;
@@ -268,11 +283,14 @@ class Writer {
 // DIR/lock, held by flock(2) for as long as this lives: one process owns a DIR. The file says who: a line the owner chooses (its pid, its address).
 class DirLock {
  public:
-  static Result<DirLock> take(const std::filesystem::path& dir);                  // makes DIR (0700); unavailable: held, the line of the holder in `where`
-  static std::optional<std::string> holder(const std::filesystem::path& dir);     // the line, when somebody holds it
-  Status say(std::string_view line);                                              // "pid 123" until said otherwise
+  static Result<DirLock> take(const std::filesystem::path& dir);               // makes DIR (0700); unavailable: held, the line of the holder in `where`
+  static std::optional<std::string> holder(const std::filesystem::path& dir);  // the line, when somebody holds it
+  Status say(std::string_view line);                                           // "pid 123" until said otherwise
   DirLock(DirLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  DirLock& operator=(DirLock&& other) noexcept { std::swap(fd_, other.fd_); return *this; }
+  DirLock& operator=(DirLock&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
   ~DirLock();
 
  private:
@@ -281,11 +299,11 @@ class DirLock {
 };
 
 struct StoreOptions {
-  std::size_t readers = 4;           // read-only connections, opened when first needed; each up to 2 MB of cache
-  std::size_t queue = 1'024;         // jobs that may wait; more are refused (unavailable)
+  std::size_t readers = 4;                         // read-only connections, opened when first needed; each up to 2 MB of cache
+  std::size_t queue = 1'024;                       // jobs that may wait; more are refused (unavailable)
   Duration batch = std::chrono::milliseconds(20);  // a commit takes in no further job after this long
-  const char* vfs = nullptr;         // test: the fault-injecting twin (store/fault_vfs.h)
-  bool normal_sync = false;          // test: synchronous=NORMAL, the negative control of the power cut; never in the program
+  const char* vfs = nullptr;                       // test: the fault-injecting twin (store/fault_vfs.h)
+  bool normal_sync = false;                        // test: synchronous=NORMAL, the negative control of the power cut; never in the program
 };
 
 class Store {
@@ -348,7 +366,7 @@ class Store {
   // writer. True when one was added. Call it now and then.
   Result<bool> train_dictionaries();
   WriterStats writer_stats() const;
-  Status checkpoint();       // at shutdown: the write-ahead log goes into the file
+  Status checkpoint();  // at shutdown: the write-ahead log goes into the file
 
  private:
   explicit Store(std::unique_ptr<Shared> shared);

@@ -92,9 +92,20 @@ TEST(Store, AnItemComesBackAsItWas) {
   const SourceId source = OK(t->write([](Writer& w) { return w.add_feed("https://a.example/feed", start); }));
   OK(t->write([&](Writer& w) { return w.subscribe(user, source, "", "News"); }));
   NewItem n;
-  n.item = {.id = "tag:1", .url = "https://a.example/1", .title = "标题 & title", .content_html = "<p>x</p>", .content_text = "x", .summary = "s", .date_published = start - hours(3),
-            .date_modified = start - hours(2), .authors = {{"Ada", "https://ada.example"}, {"Bo", ""}}, .tags = {"a", "b"}, .language = "zh",
-            .attachments = {{"https://a.example/1.mp3", "audio/mpeg", 12}}, .image = "https://a.example/i.png", .extra = json::object{{"_x", 1}}};
+  n.item = {.id = "tag:1",
+            .url = "https://a.example/1",
+            .title = "标题 & title",
+            .content_html = "<p>x</p>",
+            .content_text = "x",
+            .summary = "s",
+            .date_published = start - hours(3),
+            .date_modified = start - hours(2),
+            .authors = {{"Ada", "https://ada.example"}, {"Bo", ""}},
+            .tags = {"a", "b"},
+            .language = "zh",
+            .attachments = {{"https://a.example/1.mp3", "audio/mpeg", 12}},
+            .image = "https://a.example/i.png",
+            .extra = json::object{{"_x", 1}}};
   n.verdict = {.action = Action::redact, .findings = {{"secret.github", "ghp", "title", 1, 5, "plain", Action::redact}}, .policy = 3};
   NewItem plain = item_of("https://a.example/2", "t", "y");
   plain.item.url = plain.item.id;
@@ -117,7 +128,9 @@ TEST(Store, AChangedItemKeepsIdPlaceReadAndStar) {
   TempStore t("changed");
   const UserId user = OK(t->write([](Writer& w) { return w.add_user("reader", start); }));
   const SourceId source = OK(t->write([&](Writer& w) { return w.add_push(user, "mine"); }));
-  auto push = [&](Time now, std::string text) { return OK(t->write([&](Writer& w) { return w.commit_fetch(outcome_of(source, now, {item_of("1", "one", text)})); })); };
+  auto push = [&](Time now, std::string text) {
+    return OK(t->write([&](Writer& w) { return w.commit_fetch(outcome_of(source, now, {item_of("1", "one", text)})); }));
+  };
   const ItemId id = push(start, "before").stored_ids.at(0);
   OK(t->write([&](Writer& w) { return w.mark(user, std::span(&id, 1), Mark::read); }));
   OK(t->write([&](Writer& w) { return w.mark(user, std::span(&id, 1), Mark::star); }));
@@ -146,9 +159,12 @@ TEST(Store, SearchFindsWordsPhrasesChineseAndSingleCharacters) {
   TempStore t("search");
   const UserId user = OK(t->write([](Writer& w) { return w.add_user("reader", start); }));
   const SourceId source = OK(t->write([&](Writer& w) { return w.add_push(user, "mine"); }));
-  const std::vector<std::pair<std::string, std::string>> texts = {
-      {"1", "<p>The Prime Minister of <b>Y</b>ork &amp; Café visits</p>"}, {"2", "<p>minister prime, numbers 12345</p>"}, {"3", "<p>人工智能改变世界</p>"},
-      {"4", "<p>工智人工能智能力</p>"}, {"5", "他在北京。能"}, {"6", "<p>internationalisation ＡＢＣ</p>"}};
+  const std::vector<std::pair<std::string, std::string>> texts = {{"1", "<p>The Prime Minister of <b>Y</b>ork &amp; Café visits</p>"},
+                                                                  {"2", "<p>minister prime, numbers 12345</p>"},
+                                                                  {"3", "<p>人工智能改变世界</p>"},
+                                                                  {"4", "<p>工智人工能智能力</p>"},
+                                                                  {"5", "他在北京。能"},
+                                                                  {"6", "<p>internationalisation ＡＢＣ</p>"}};
   std::vector<NewItem> items;
   for (const auto& [id, text] : texts) items.push_back(item_of(id, "title" + id, text));
   items[4].item.title = "标题里的房价";
@@ -201,7 +217,11 @@ TEST(Store, CursorsAreNotForged) {
 
 TEST(Store, ADatabaseOfANewerWeirIsRefusedUntouched) {
   const auto dir = fresh_dir("newer");
-  { auto store = OK(Store::open(dir)); OK(store->write([](Writer& w) { return w.add_user("reader", start); })); OK(store->checkpoint()); }
+  {
+    auto store = OK(Store::open(dir));
+    OK(store->write([](Writer& w) { return w.add_user("reader", start); }));
+    OK(store->checkpoint());
+  }
   {
     sqlite3* db = nullptr;
     ASSERT_EQ(sqlite3_open((dir / "weir.db").c_str(), &db), SQLITE_OK);
@@ -255,7 +275,9 @@ TEST(Store, PeopleAndWhatTheyProveThemselvesWith) {
   EXPECT_EQ(OK(t->write([&](Writer& w) { return w.use_sign_in_link(a, start); })), first);
   EXPECT_EQ(t->write([&](Writer& w) { return w.use_sign_in_link(a, start); }).error().code, Code::unauthorised);
 
-  OK(t->write([&](Writer& w) { return w.add_session({.token = a, .user = first, .created_at = start, .seen_at = start, .idle_until = start + hours(1), .ends_at = start + hours(9)}); }));
+  OK(t->write([&](Writer& w) {
+    return w.add_session({.token = a, .user = first, .created_at = start, .seen_at = start, .idle_until = start + hours(1), .ends_at = start + hours(9)});
+  }));
   EXPECT_EQ(OK(t->reader()->session(a, start)).user, first);
   EXPECT_EQ(t->reader()->session(a, start + hours(1)).error().code, Code::unauthorised);
   OK(t->write([&](Writer& w) { return w.touch_session(a, start, start + hours(99)); }));
@@ -263,7 +285,8 @@ TEST(Store, PeopleAndWhatTheyProveThemselvesWith) {
   OK(t->write([&](Writer& w) { return w.set_password_hash(first, "$argon2id$…"); }));
   EXPECT_EQ(t->reader()->session(a, start).error().code, Code::unauthorised);
 
-  const auto id = OK(t->write([&](Writer& w) { return w.add_token({.user = second, .scope = Scope::ingest, .source = SourceId{7}, .name = "ci", .created_at = start}, a); }));
+  const auto id = OK(
+      t->write([&](Writer& w) { return w.add_token({.user = second, .scope = Scope::ingest, .source = SourceId{7}, .name = "ci", .created_at = start}, a); }));
   EXPECT_EQ(OK(t->reader()->token(id, a)).source, SourceId{7});
   EXPECT_EQ(t->reader()->token(id, b).error().code, Code::unauthorised);
   EXPECT_EQ(t->write([&](Writer& w) { return w.revoke_token(first, id); }).error().code, Code::not_found);
@@ -346,7 +369,9 @@ TEST(Store, ABackupTakenUnderLoadRestores) {
   const int before = acknowledged;
   const auto file = t.dir / "copy.weir";
   {
-    std::jthread load([&](std::stop_token stop) { for (int i = 50; !stop.stop_requested(); ++i) put(i); });
+    std::jthread load([&](std::stop_token stop) {
+      for (int i = 50; !stop.stop_requested(); ++i) put(i);
+    });
     OK(t->backup(file));
   }
   EXPECT_EQ(t->backup(file).error().code, Code::exists);
@@ -396,7 +421,9 @@ TEST(Store, WorkThatNobodyAnswersIsGivenAgainAndDiesInTheEnd) {
   EXPECT_EQ(OK(t->reader()->vector_count("m")), 1);
   // Another model: everything is queued again, in pieces.
   std::optional<ItemId> next;
-  do { next = OK(t->write([&](Writer& w) { return w.queue_missing_vectors("n", next, 1); })); } while (next);
+  do {
+    next = OK(t->write([&](Writer& w) { return w.queue_missing_vectors("n", next, 1); }));
+  } while (next);
   EXPECT_EQ(OK(t->reader()->work(Stage::encode)).queued, 2);
 }
 
@@ -407,7 +434,13 @@ TEST(Position, BitsAreWhatASetIs) {
     std::set<unsigned> set;
     for (int i = 0; i < round * 3; ++i) {
       const unsigned slot = random() % Bits::size;
-      if (random() % 4 == 0) { bits.clear(slot); set.erase(slot); } else { bits.set(slot); set.insert(slot); }
+      if (random() % 4 == 0) {
+        bits.clear(slot);
+        set.erase(slot);
+      } else {
+        bits.set(slot);
+        set.insert(slot);
+      }
     }
     const Bits copy(bits.bytes());
     std::vector<unsigned> up, down;
@@ -433,8 +466,16 @@ struct ModelItem {
   std::pair<std::int64_t, int> place;  // hour, arrival
   std::set<int> member, unread, starred;
 };
-struct ModelSub { std::string folder; std::optional<int> keep; };
-struct ModelSource { SourceId id; bool begun = false, gone = false; std::map<int, ModelSub> readers; std::set<std::string> removed; };
+struct ModelSub {
+  std::string folder;
+  std::optional<int> keep;
+};
+struct ModelSource {
+  SourceId id;
+  bool begun = false, gone = false;
+  std::map<int, ModelSub> readers;
+  std::set<std::string> removed;
+};
 
 class Model {
  public:
@@ -450,16 +491,25 @@ class Model {
   void step() {
     now_ += minutes(pick(200));
     switch (pick(14)) {
-      case 0: case 1: case 2: case 3: return fetch();
-      case 4: case 5: return mark();
+      case 0:
+      case 1:
+      case 2:
+      case 3: return fetch();
+      case 4:
+      case 5: return mark();
       case 6: return mark_all();
       case 7: return pick(3) == 0 ? unsubscribe() : subscribe(pick(3), pick(5));
       case 8: return signal();
       case 9: now_ += hours(24 * pick(9)); return;
       case 10: return purge();
       case 11: return keep();
-      case 12: store_.index_all(); indexed_ = true; return;
-      default: if (pick(6) == 0) store_.reopen(); return;
+      case 12:
+        store_.index_all();
+        indexed_ = true;
+        return;
+      default:
+        if (pick(6) == 0) store_.reopen();
+        return;
     }
   }
 
@@ -499,19 +549,24 @@ class Model {
     std::vector<NewItem> items;
     std::map<std::string, const NewItem*> first;
     for (int i = 0, n = pick(12); i < n; ++i)
-      items.push_back(item_of(fmt::format("g{}", pick(60)), text(), "<p>" + text() + "</p>", pick(2) ? std::optional(now_ - minutes(pick(4000)) + minutes(60)) : std::nullopt));
+      items.push_back(item_of(fmt::format("g{}", pick(60)), text(), "<p>" + text() + "</p>",
+                              pick(2) ? std::optional(now_ - minutes(pick(4000)) + minutes(60)) : std::nullopt));
     const auto result = OK(store_->write([&](Writer& w) { return w.commit_fetch(outcome_of(source.id, now_, items)); }));
 
     std::vector<NewItem*> order;
     std::size_t duplicates = 0, stored = 0;
     for (auto& n : items) {
-      if (first.emplace(n.item.id, &n).second) order.push_back(&n); else ++duplicates;
+      if (first.emplace(n.item.id, &n).second) order.push_back(&n);
+      else ++duplicates;
     }
     const auto published = [&](const NewItem* n) { return std::min(n->item.date_published.value_or(now_), now_); };
     std::ranges::sort(order, [&](const NewItem* a, const NewItem* b) { return published(a) != published(b) ? published(a) < published(b) : a > b; });
     std::vector<ItemId> updated;
     for (const NewItem* n : order) {
-      if (source.removed.contains(n->item.id)) { ++duplicates; continue; }
+      if (source.removed.contains(n->item.id)) {
+        ++duplicates;
+        continue;
+      }
       const auto known = std::ranges::find_if(items_, [&](const ModelItem& i) { return i.source == s && i.guid == n->item.id; });
       if (known != items_.end()) {
         ++duplicates;
@@ -523,8 +578,18 @@ class Model {
         indexed_ = false;
         continue;
       }
-      ModelItem i{.id = result.stored_ids.at(stored++), .source = s, .guid = n->item.id, .title = n->item.title, .text = n->item.content_html,
-                  .at = source.begun ? now_ : published(n), .received = now_, .changed = now_, .place = {}, .member = {}, .unread = {}, .starred = {}};
+      ModelItem i{.id = result.stored_ids.at(stored++),
+                  .source = s,
+                  .guid = n->item.id,
+                  .title = n->item.title,
+                  .text = n->item.content_html,
+                  .at = source.begun ? now_ : published(n),
+                  .received = now_,
+                  .changed = now_,
+                  .place = {},
+                  .member = {},
+                  .unread = {},
+                  .starred = {}};
       i.place = {hour_of(i.at), arrivals_++};
       for (const auto& [u, sub] : source.readers) i.member.insert(u), i.unread.insert(u);
       items_.push_back(i);
@@ -562,7 +627,8 @@ class Model {
     if (pick(2) == 0) scope.before = now_ - hours(pick(72));
     std::int64_t n = 0;
     bool any = !scope.source && !scope.folder;
-    for (const auto& source : sources_) any = any || (source.readers.contains(u) && (source.id == scope.source || (scope.folder && source.readers.at(u).folder == *scope.folder)));
+    for (const auto& source : sources_)
+      any = any || (source.readers.contains(u) && (source.id == scope.source || (scope.folder && source.readers.at(u).folder == *scope.folder)));
     const auto done = store_->write([&](Writer& w) { return w.mark_all_read(users_[u], scope); });
     if (!any) {
       ASSERT_EQ(done.error().code, Code::not_found);
@@ -584,7 +650,8 @@ class Model {
     OK(store_->write([&](Writer& w) { return w.subscribe(users_[u], source.id, "", folder); }));
     source.readers[u] = {.folder = folder, .keep = {}};
     std::vector<ModelItem*> there;
-    for (auto& i : items_) if (i.source == s) there.push_back(&i);
+    for (auto& i : items_)
+      if (i.source == s) there.push_back(&i);
     std::ranges::sort(there, std::greater<>(), [](const ModelItem* i) { return i->place; });
     for (std::size_t i = 0; i < there.size(); ++i) {
       there[i]->member.insert(u);
@@ -654,7 +721,10 @@ class Model {
   }
 
   void list(int u) {
-    ItemQuery query{.order = pick(2) ? Order::newest : Order::oldest, .state = static_cast<ReadState>(pick(4)), .limit = static_cast<std::size_t>(1 + pick(30)), .bodies = pick(2) == 0};
+    ItemQuery query{.order = pick(2) ? Order::newest : Order::oldest,
+                    .state = static_cast<ReadState>(pick(4)),
+                    .limit = static_cast<std::size_t>(1 + pick(30)),
+                    .bodies = pick(2) == 0};
     const int s = pick(5);
     if (pick(3) == 0) query.source = sources_[s].id;
     else if (pick(2) == 0) query.folder = fmt::format("folder{}", pick(2));
@@ -666,7 +736,8 @@ class Model {
       for (const auto& w : wanted) query.text += w + " ";
     }
     bool any = !query.source && !query.folder;
-    for (const auto& source : sources_) any = any || (source.readers.contains(u) && (source.id == query.source || (query.folder && source.readers.at(u).folder == *query.folder)));
+    for (const auto& source : sources_)
+      any = any || (source.readers.contains(u) && (source.id == query.source || (query.folder && source.readers.at(u).folder == *query.folder)));
     if (!any) {
       ASSERT_EQ(store_->reader()->items(users_[u], query).error().code, Code::not_found);
       return;

@@ -15,7 +15,10 @@ constexpr std::size_t max_word = 64;
 
 // What one character is in a word.
 enum class Kind : std::uint8_t { separator, letter, ideograph, ignored };
-struct Folded { Kind kind = Kind::separator; char32_t as = 0; };
+struct Folded {
+  Kind kind = Kind::separator;
+  char32_t as = 0;
+};
 
 // Base letters of U+00C0…U+017F and U+1E00…U+1EFF (' ': separator, '?': the character itself).
 constexpr std::string_view latin_1 =
@@ -45,7 +48,7 @@ Folded fold(char32_t c) {
   if (c < 0x80) return fold_ascii(static_cast<unsigned char>(c));
   if (is_cjk(c)) return {Kind::ideograph, c};
   if (c < 0xc0) {
-    if (c == 0xad) return {Kind::ignored, 0};                       // soft hyphen
+    if (c == 0xad) return {Kind::ignored, 0};  // soft hyphen
     if (c == 0xaa || c == 0xb5 || c == 0xba) return {Kind::letter, c};
     return {};
   }
@@ -55,11 +58,11 @@ Folded fold(char32_t c) {
     return {Kind::letter, base == '?' ? c : static_cast<char32_t>(base)};
   }
   if (between(c, 0x300, 0x36f) || between(c, 0x200b, 0x200f) || between(c, 0xfe00, 0xfe0f) || c == 0xfeff) return {Kind::ignored, 0};  // accents, joiners
-  if (between(c, 0x391, 0x3a9)) return {Kind::letter, c + 32};      // Greek
-  if (between(c, 0x400, 0x40f)) return {Kind::letter, c + 80};      // Cyrillic
+  if (between(c, 0x391, 0x3a9)) return {Kind::letter, c + 32};                                                                         // Greek
+  if (between(c, 0x400, 0x40f)) return {Kind::letter, c + 80};                                                                         // Cyrillic
   if (between(c, 0x410, 0x42f)) return {Kind::letter, c + 32};
   if (between(c, 0x460, 0x52f) && !between(c, 0x482, 0x489)) return {Kind::letter, between(c, 0x4c0, 0x4cf) ? c : (c | 1)};
-  if (between(c, 0x531, 0x556)) return {Kind::letter, c + 48};      // Armenian
+  if (between(c, 0x531, 0x556)) return {Kind::letter, c + 48};                                // Armenian
   if (between(c, 0xff10, 0xff5a)) return fold_ascii(static_cast<unsigned char>(c - 0xfee0));  // full width
   // Blocks of punctuation, symbols and pictures; private use; what stands for a broken character.
   if (between(c, 0x2000, 0x2bff) || between(c, 0x2e00, 0x2e7f) || between(c, 0x3000, 0x3004) || between(c, 0x3008, 0x3020) || between(c, 0x3030, 0x303f) ||
@@ -154,14 +157,19 @@ void for_each_word(std::string_view text, Purpose purpose, bool (*take)(void*, c
 
 std::vector<std::string> words_of(std::string_view text) {
   std::vector<std::string> words;
-  for_each_word(text, Purpose::query, [&](const Word& word) { words.emplace_back(word.text); return true; });
+  for_each_word(text, Purpose::query, [&](const Word& word) {
+    words.emplace_back(word.text);
+    return true;
+  });
   return words;
 }
 
 namespace {
 
 using TokenFunction = int (*)(void*, int, const char*, int, int, int);
-struct Tokenizer { bool set = false; };
+struct Tokenizer {
+  bool set = false;
+};
 
 // Words that a document had already: a small open table of hashes; when it is crowded a word may come twice, which costs time and nothing else.
 class Seen {

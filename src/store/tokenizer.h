@@ -18,9 +18,9 @@ enum class Purpose { document, query };
 
 // A word: at most 64 bytes (what is longer is cut, in documents and queries alike).
 struct Word {
-  std::string_view text;        // valid during the call
+  std::string_view text;           // valid during the call
   std::size_t start = 0, end = 0;  // where it stands, in bytes
-  bool colocated = false;       // stands where the word before it does
+  bool colocated = false;          // stands where the word before it does
 };
 
 // Calls take(self, word) for each word until one returns false.

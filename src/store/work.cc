@@ -24,7 +24,8 @@ Result<std::int64_t> model_id(Connection& db, const ModelId& model) {
 Result<std::vector<Work>> Writer::lease(Stage stage, std::size_t limit, Time now, Duration lease, std::int32_t max_attempts) {
   std::vector<Work> out, spent;
   {
-    Query query(*db_, "SELECT item, version, attempts FROM outbox WHERE stage=? AND ready<=? ORDER BY item DESC LIMIT ?", static_cast<int>(stage), now, static_cast<std::int64_t>(limit));
+    Query query(*db_, "SELECT item, version, attempts FROM outbox WHERE stage=? AND ready<=? ORDER BY item DESC LIMIT ?", static_cast<int>(stage), now,
+                static_cast<std::int64_t>(limit));
     while (TRY(query.next())) {
       const Work work{.item = ItemId{query.integer(0)}, .version = query.integer(1), .attempts = static_cast<std::int32_t>(query.integer(2)) + 1};
       (work.attempts > max_attempts ? spent : out).push_back(work);
@@ -33,7 +34,8 @@ Result<std::vector<Work>> Writer::lease(Stage stage, std::size_t limit, Time now
   for (const Work& work : out)
     TRY(db_->run("UPDATE outbox SET attempts=?3, ready=?4 WHERE stage=?1 AND item=?2", static_cast<int>(stage), work.item, work.attempts, now + lease));
   for (const Work& work : spent) {
-    TRY(db_->run("INSERT OR REPLACE INTO dead(stage, item, version, attempts, error) VALUES(?, ?, ?, ?, "
+    TRY(
+        db_->run("INSERT OR REPLACE INTO dead(stage, item, version, attempts, error) VALUES(?, ?, ?, ?, "
                  "coalesce((SELECT value FROM meta WHERE key='error/'||?1||'/'||?2), 'its worker did not come back'))",
                  static_cast<int>(stage), work.item, work.version, work.attempts - 1));
     TRY(db_->run("DELETE FROM meta WHERE key='error/'||?1||'/'||?2", static_cast<int>(stage), work.item));
@@ -119,15 +121,18 @@ Result<std::optional<ItemId>> Writer::queue_missing_vectors(const ModelId& model
   std::optional<ItemId> last;
   std::size_t seen = 0;
   {
-    Query query(*db_, "SELECT i.id, coalesce(i.revision, 0), v.item IS NULL FROM items i INDEXED BY items_id LEFT JOIN vectors v ON v.model=?1 AND v.item=i.id "
-                "WHERE i.id<?2 ORDER BY i.id DESC LIMIT ?3", id, before ? before->value : INT64_MAX, static_cast<std::int64_t>(limit));
+    Query query(*db_,
+                "SELECT i.id, coalesce(i.revision, 0), v.item IS NULL FROM items i INDEXED BY items_id LEFT JOIN vectors v ON v.model=?1 AND v.item=i.id "
+                "WHERE i.id<?2 ORDER BY i.id DESC LIMIT ?3",
+                id, before ? before->value : INT64_MAX, static_cast<std::int64_t>(limit));
     for (; TRY(query.next()); ++seen) {
       last = ItemId{query.integer(0)};
       if (query.integer(2) != 0) missing.emplace_back(*last, query.integer(1));
     }
   }
   for (const auto& [item, version] : missing)
-    if (!TRY(db_->integer("SELECT 1 FROM outbox WHERE stage=? AND item=?", static_cast<int>(Stage::encode), item))) TRY(queue_work(*db_, Stage::encode, item, version));
+    if (!TRY(db_->integer("SELECT 1 FROM outbox WHERE stage=? AND item=?", static_cast<int>(Stage::encode), item)))
+      TRY(queue_work(*db_, Stage::encode, item, version));
   return seen == limit ? last : std::nullopt;
 }
 
@@ -180,7 +185,8 @@ Result<std::size_t> Writer::index_search(std::size_t limit, Duration budget) {
   const auto begun = Steady::now();
   std::vector<Work> batch;
   {
-    Query query(*db_, "SELECT item, version FROM outbox WHERE stage=? ORDER BY item DESC LIMIT ?", static_cast<int>(Stage::search), static_cast<std::int64_t>(limit));
+    Query query(*db_, "SELECT item, version FROM outbox WHERE stage=? ORDER BY item DESC LIMIT ?", static_cast<int>(Stage::search),
+                static_cast<std::int64_t>(limit));
     while (TRY(query.next())) batch.push_back({.item = ItemId{query.integer(0)}, .version = query.integer(1)});
   }
   std::ranges::reverse(batch);  // rising rowids are the cheapest for the index
@@ -200,12 +206,17 @@ Result<std::size_t> Writer::index_search(std::size_t limit, Duration budget) {
 
 namespace {
 
-struct Rule { UserId user; SourceId source; std::int64_t keep = 0, keep_starred = 0, purged = -1; };  // days, 0: for ever
+struct Rule {
+  UserId user;
+  SourceId source;
+  std::int64_t keep = 0, keep_starred = 0, purged = -1;
+};  // days, 0: for ever
 
 // What is to be looked at: readers' rules, a subscription's own going before.
 Result<std::vector<Rule>> rules(Connection& db) {
   std::vector<Rule> out;
-  Query query(db, "SELECT u.id, s.source, s.keep, s.purged, u.settings FROM users u JOIN subscriptions s ON s.user=u.id WHERE s.total>0 ORDER BY u.id, s.source");
+  Query query(db,
+              "SELECT u.id, s.source, s.keep, s.purged, u.settings FROM users u JOIN subscriptions s ON s.user=u.id WHERE s.total>0 ORDER BY u.id, s.source");
   json::object settings;
   UserId last;
   while (TRY(query.next())) {
@@ -234,8 +245,10 @@ class Purge {
     bool held = false;  // a star that will go one day holds the mark back: it must be seen again
     BoxEdit box(db_, rule.user);
     {
-      Query items(db_, "SELECT i.place, i.received, EXISTS(SELECT 1 FROM starred WHERE user=?1 AND place=i.place) FROM items i INDEXED BY items_source "
-                  "WHERE i.source=?2 AND i.place>?3 ORDER BY i.place", rule.user, rule.source, rule.purged);
+      Query items(db_,
+                  "SELECT i.place, i.received, EXISTS(SELECT 1 FROM starred WHERE user=?1 AND place=i.place) FROM items i INDEXED BY items_source "
+                  "WHERE i.source=?2 AND i.place>?3 ORDER BY i.place",
+                  rule.user, rule.source, rule.purged);
       for (std::size_t seen = 0; gone.size() < limit && seen < limit * 10 && TRY(items.next()); ++seen) {
         const std::int64_t place = items.integer(0);
         const bool starred = items.integer(2) != 0;
@@ -262,14 +275,16 @@ class Purge {
       if (!TRY(read_by_anybody(rule.source, place))) TRY(delete_item(db_, shared_, place));
     if (stars > 0) TRY(db_.run("UPDATE users SET starred=starred-?2 WHERE id=?1", rule.user, stars));
     if (reached != rule.purged || !gone.empty())
-      TRY(db_.run("UPDATE subscriptions SET purged=?3, unread=unread-?4, total=total-?5 WHERE user=?1 AND source=?2", rule.user, rule.source, reached, unread, members));
+      TRY(db_.run("UPDATE subscriptions SET purged=?3, unread=unread-?4, total=total-?5 WHERE user=?1 AND source=?2", rule.user, rule.source, reached, unread,
+                  members));
     return std::max<std::size_t>(gone.size(), reached != rule.purged ? 1 : 0);
   }
 
   // Items of sources that nobody reads, then the sources.
   Result<std::size_t> orphans(std::size_t limit) {
-    const auto source = TRY(db_.integer("SELECT id FROM sources s WHERE (next IS NULL OR next<?) AND NOT EXISTS(SELECT 1 FROM subscriptions WHERE source=s.id) LIMIT 1",
-                                        now_ - std::chrono::days(1)));
+    const auto source =
+        TRY(db_.integer("SELECT id FROM sources s WHERE (next IS NULL OR next<?) AND NOT EXISTS(SELECT 1 FROM subscriptions WHERE source=s.id) LIMIT 1",
+                        now_ - std::chrono::days(1)));
     if (!source) return 0;
     std::vector<std::int64_t> places;
     {
@@ -280,7 +295,8 @@ class Purge {
     if (!places.empty()) return places.size();
     TRY(db_.run("DELETE FROM keys WHERE source=?1 AND key IN (SELECT key FROM keys WHERE source=?1 LIMIT ?2)", *source, static_cast<std::int64_t>(limit * 10)));
     if (db_.changes() > 0) return static_cast<std::size_t>(db_.changes());
-    for (const char* sql : {"DELETE FROM arrivals WHERE source=?", "DELETE FROM icons WHERE source=?", "DELETE FROM tokens WHERE source=?", "DELETE FROM sources WHERE id=?"})
+    for (const char* sql :
+         {"DELETE FROM arrivals WHERE source=?", "DELETE FROM icons WHERE source=?", "DELETE FROM tokens WHERE source=?", "DELETE FROM sources WHERE id=?"})
       TRY(db_.run(sql, *source));
     return 1;
   }
@@ -324,7 +340,9 @@ Status Writer::set_value(std::string_view key, std::string_view value) {
   return db_->run("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)", name, value);
 }
 
-Result<std::optional<std::string>> Reader::value(std::string_view key) { return TRY(db())->text("SELECT value FROM meta WHERE key=?", fmt::format("value/{}", key)); }
+Result<std::optional<std::string>> Reader::value(std::string_view key) {
+  return TRY(db())->text("SELECT value FROM meta WHERE key=?", fmt::format("value/{}", key));
+}
 
 Result<std::int64_t> Writer::add_dictionary(int script, std::string_view bytes) {
   const auto id = std::max<std::int64_t>(scripts, TRY(db_->integer("SELECT max(id)+1 FROM dicts")).value_or(scripts));

@@ -20,9 +20,9 @@ struct Feed {
   std::vector<std::string> warnings;
 
   // What the source asks of its readers' schedule.
-  std::optional<std::chrono::seconds> ttl;     // rss ttl, sy:updatePeriod/Frequency
-  std::uint32_t skip_hours = 0;                // bit h: not at hour h, UTC
-  std::uint8_t skip_days = 0;                  // bit d: not on that day, Sunday is bit 0
+  std::optional<std::chrono::seconds> ttl;  // rss ttl, sy:updatePeriod/Frequency
+  std::uint32_t skip_hours = 0;             // bit h: not at hour h, UTC
+  std::uint8_t skip_days = 0;               // bit d: not on that day, Sunday is bit 0
 };
 
 // The document of `weir parse`; `file` goes to _weir.file when it is not empty.

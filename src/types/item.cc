@@ -13,9 +13,7 @@ void put(json::object& out, std::string_view key, const std::string& value) {
   if (!value.empty()) out[key] = value;
 }
 
-std::string clean(std::string_view text) {
-  return is_valid_utf8(text) && text.find('\0') == std::string_view::npos ? std::string(text) : repair_utf8(text);
-}
+std::string clean(std::string_view text) { return is_valid_utf8(text) && text.find('\0') == std::string_view::npos ? std::string(text) : repair_utf8(text); }
 
 Status take(const json::value& value, std::string_view key, std::string& out) {
   if (value.is_null()) return {};
@@ -62,7 +60,8 @@ Status take(const json::value& value, std::string_view key, std::vector<Attachme
   for (const json::value& one : value.get_array()) {
     const json::object* object = one.if_object();
     if (!object) return fail(Code::malformed, "must be an array of objects", std::string(key));
-    Attachment attachment{clean(find_string(*object, "url").value_or("")), clean(find_string(*object, "mime_type").value_or("")), find_int(*object, "size_in_bytes")};
+    Attachment attachment{clean(find_string(*object, "url").value_or("")), clean(find_string(*object, "mime_type").value_or("")),
+                          find_int(*object, "size_in_bytes")};
     if (!attachment.url.empty()) out.push_back(std::move(attachment));
   }
   return {};
@@ -71,8 +70,10 @@ Status take(const json::value& value, std::string_view key, std::vector<Attachme
 }  // namespace
 
 std::string text_of_clean_html(std::string_view html) {
-  static constexpr std::string_view inline_tags[] = {"a", "abbr", "b", "bdi", "bdo", "cite", "code", "del", "dfn", "em", "i", "ins", "kbd", "mark", "q", "s", "samp", "small", "span", "strong", "sub", "sup", "time", "u", "var", "wbr"};
-  static constexpr std::pair<std::string_view, std::string_view> references[] = {{"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&#39;", "'"}, {"&nbsp;", " "}};
+  static constexpr std::string_view inline_tags[] = {"a",    "abbr", "b", "bdi",  "bdo",   "cite", "code",   "del", "dfn", "em",   "i", "ins", "kbd",
+                                                     "mark", "q",    "s", "samp", "small", "span", "strong", "sub", "sup", "time", "u", "var", "wbr"};
+  static constexpr std::pair<std::string_view, std::string_view> references[] = {{"&amp;", "&"},   {"&lt;", "<"},  {"&gt;", ">"},
+                                                                                 {"&quot;", "\""}, {"&#39;", "'"}, {"&nbsp;", " "}};
   std::string out;
   out.reserve(html.size());
   bool space = false, line = false;  // owed before the next character

@@ -26,9 +26,9 @@ struct Attachment {
 };
 
 struct Item {
-  std::string id;    // guid, atom:id or rdf:about as written, else the url, else a hash
-  std::string url;   // http(s) only
-  std::string title; // plain text
+  std::string id;     // guid, atom:id or rdf:about as written, else the url, else a hash
+  std::string url;    // http(s) only
+  std::string title;  // plain text
   std::string content_html, content_text, summary;
   std::optional<Time> date_published, date_modified;
   std::vector<Author> authors;

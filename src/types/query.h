@@ -36,11 +36,11 @@ struct ItemQuery {
 struct StoredItem {
   ItemId id;
   SourceId source;
-  Time at{};           // its place in lists: received, or published when that is earlier and it came with its source's first fetch
-  Time changed{};      // received, or its text last changed: what a client that syncs asks for
+  Time at{};       // its place in lists: received, or published when that is earlier and it came with its source's first fetch
+  Time changed{};  // received, or its text last changed: what a client that syncs asks for
   bool read = false, starred = false;
   Item item;
-  Verdict verdict;     // what guard said of it when it came in
+  Verdict verdict;              // what guard said of it when it came in
   std::optional<double> score;  // of a ranked list
 };
 

@@ -14,7 +14,7 @@ namespace weir {
 
 enum class Scope { read, write, ingest, agent, operator_ };  // operator ⊃ write ⊃ read; ingest posts to one source only; agent reads
 
-std::string_view to_string(Scope scope);             // "read" … "operator"
+std::string_view to_string(Scope scope);  // "read" … "operator"
 std::optional<Scope> scope_named(std::string_view text);
 
 struct User {
@@ -23,15 +23,15 @@ struct User {
   bool is_operator = false;   // the first user is
   bool has_password = false;  // the hash itself stays in store
   Time created_at{};
-  json::object settings;      // the reader's own: keep days, order, theme, language, keys
+  json::object settings;  // the reader's own: keep days, order, theme, language, keys
 };
 
 struct Token {
   std::int64_t id = 0;
   UserId user;
   Scope scope = Scope::read;
-  SourceId source;            // of an ingest token
-  std::string name;           // for people
+  SourceId source;   // of an ingest token
+  std::string name;  // for people
   Time created_at{};
   std::optional<Time> last_used_at;
 };
@@ -39,8 +39,8 @@ struct Token {
 struct Principal {
   UserId user;
   Scope scope = Scope::read;
-  SourceId source;            // of an ingest token
-  std::string via;            // "session", "token", "socket": for the log
+  SourceId source;  // of an ingest token
+  std::string via;  // "session", "token", "socket": for the log
 
   // operator ⊃ write ⊃ read; agent may read; ingest may do nothing but post to its source.
   bool may_read() const { return scope != Scope::ingest; }

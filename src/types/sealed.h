@@ -6,7 +6,9 @@
 
 namespace weir {
 
-namespace guard { class Guard; }
+namespace guard {
+class Guard;
+}
 
 class SealKey {
   friend class guard::Guard;

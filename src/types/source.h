@@ -25,13 +25,13 @@ std::string_view to_string(Health health);
 struct Source {
   SourceId id;
   SourceKind kind = SourceKind::feed;
-  std::string url;            // as fetched, credentials in it: never leaves but through guard
+  std::string url;  // as fetched, credentials in it: never leaves but through guard
   std::string title, home_page_url, description, language;
-  std::string icon_type;      // MIME type of the stored icon; empty: none
+  std::string icon_type;  // MIME type of the stored icon; empty: none
 
   Health health = Health::ok;
-  std::string error;          // the last failure, for people; empty when ok
-  std::int32_t failures = 0;  // in a row
+  std::string error;                           // the last failure, for people; empty when ok
+  std::int32_t failures = 0;                   // in a row
   std::optional<Time> fetched_at, changed_at;  // last good fetch; last one that brought something new
   std::optional<Time> next_at;                 // stored, so that a restart does not poll everything again
   std::string etag, last_modified;             // opaque bytes, sent back as they came
@@ -39,8 +39,8 @@ struct Source {
 
 struct Subscription {
   Source source;
-  std::string title;   // the reader's own name for it; empty: the source's
-  std::string folder;  // empty: none
+  std::string title;                      // the reader's own name for it; empty: the source's
+  std::string folder;                     // empty: none
   std::optional<std::int32_t> keep_days;  // of this source, 0 for ever; nothing: the reader's own setting
   std::int64_t unread = 0, total = 0;     // stored, never counted on request
 };

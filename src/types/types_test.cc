@@ -23,7 +23,8 @@ TEST(Item, SaysWhichMemberIsWrong) {
 }
 
 TEST(Item, PlainTextIsTitleThenText) {
-  EXPECT_EQ(plain_text({.title = "T", .content_html = "<p>a <b>b</b>\n c</p><p>1 &lt; 2 &amp;amp; 注意</p><ul><li>x</li></ul>"}), "T\na b c\n1 < 2 &amp; 注意\nx");
+  EXPECT_EQ(plain_text({.title = "T", .content_html = "<p>a <b>b</b>\n c</p><p>1 &lt; 2 &amp;amp; 注意</p><ul><li>x</li></ul>"}),
+            "T\na b c\n1 < 2 &amp; 注意\nx");
   EXPECT_EQ(plain_text({.title = "T", .content_html = "<p>x</p>", .content_text = "y"}), "T\ny");
   EXPECT_EQ(plain_text({.summary = "s"}), "s");
   EXPECT_EQ(text_of_clean_html("a<br>b <"), "a\nb");

@@ -36,7 +36,10 @@ void say(const std::string& line) {
   if (::write(STDOUT_FILENO, line.data(), line.size()) != static_cast<ssize_t>(line.size())) std::_Exit(1);
 }
 
-struct Ground { UserId user; SourceId source[sources]; };
+struct Ground {
+  UserId user;
+  SourceId source[sources];
+};
 
 Result<Ground> ground(Writer& w, Store& store) {
   Ground out;

@@ -29,7 +29,8 @@ void tell(const char* who, const char* format, long rows, long inputs, long outp
     for (int i = 0; i < times; ++i) multiply();
     best = std::min(best, (now() - began) / times);
   }
-  std::printf("bench gemm  peer %s  format %s  rows %ld  inputs %ld  outputs %ld  GOPS %.1f\n", who, format, rows, inputs, outputs, 2e-9 * static_cast<double>(rows * inputs * outputs) / best);
+  std::printf("bench gemm  peer %s  format %s  rows %ld  inputs %ld  outputs %ld  GOPS %.1f\n", who, format, rows, inputs, outputs,
+              2e-9 * static_cast<double>(rows * inputs * outputs) / best);
 }
 
 using Type = dnnl::memory::data_type;
@@ -43,10 +44,11 @@ void one_dnn(const char* format, Type a, Type w, Type c, long rows, long inputs,
   dnnl::memory left(am, engine), right(what.weights_desc(), engine), out(cm, engine);
   for (const dnnl::memory* m : {&left, &right}) std::fill_n(static_cast<char*>(m->get_data_handle()), m->get_desc().get_size(), char{0});
   dnnl::matmul product(what);
-  tell("oneDNN", format, rows, inputs, outputs, bursts, [&] { product.execute(stream, {{DNNL_ARG_SRC, left}, {DNNL_ARG_WEIGHTS, right}, {DNNL_ARG_DST, out}}); stream.wait(); });
-} catch (const dnnl::error& e) {
-  std::printf("bench gemm  peer oneDNN  format %s: left out (%s)\n", format, e.what());
-}
+  tell("oneDNN", format, rows, inputs, outputs, bursts, [&] {
+    product.execute(stream, {{DNNL_ARG_SRC, left}, {DNNL_ARG_WEIGHTS, right}, {DNNL_ARG_DST, out}});
+    stream.wait();
+  });
+} catch (const dnnl::error& e) { std::printf("bench gemm  peer oneDNN  format %s: left out (%s)\n", format, e.what()); }
 
 }  // namespace
 
@@ -60,8 +62,8 @@ int main(int count, char** values) {
     const std::vector<float> a(static_cast<std::size_t>(rows * inputs), 1.0F), w(static_cast<std::size_t>(inputs * outputs), 0.5F);
     std::vector<float> c(static_cast<std::size_t>(rows * outputs));
     tell("OpenBLAS", "f32", rows, inputs, outputs, bursts, [&, rows = rows, inputs = inputs, outputs = outputs] {
-      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(rows), static_cast<int>(outputs), static_cast<int>(inputs), 1, a.data(), static_cast<int>(inputs), w.data(),
-                  static_cast<int>(outputs), 0, c.data(), static_cast<int>(outputs));
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(rows), static_cast<int>(outputs), static_cast<int>(inputs), 1, a.data(),
+                  static_cast<int>(inputs), w.data(), static_cast<int>(outputs), 0, c.data(), static_cast<int>(outputs));
     });
   }
 }

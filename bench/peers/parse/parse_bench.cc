@@ -67,7 +67,10 @@ int main(int argc, char** argv) {
       const auto bytes = read_file(name);
       const auto feed = bytes ? parse_feed(*bytes, options) : Result<Feed>(std::unexpected(bytes.error()));
       if (feed) fmt::print("{}\n", json::serialize(to_json(*feed, name)));
-      else fmt::print("{}\n", json::serialize(json::object{{"_weir", {{"file", name}, {"error", {{"code", to_string(feed.error().code)}, {"message", feed.error().text()}}}}}}));
+      else
+        fmt::print(
+            "{}\n",
+            json::serialize(json::object{{"_weir", {{"file", name}, {"error", {{"code", to_string(feed.error().code)}, {"message", feed.error().text()}}}}}}));
     }
     return 0;
   }
@@ -98,6 +101,7 @@ int main(int argc, char** argv) {
   std::fclose(sink);
   const double mb = static_cast<double>(bytes) / 1e6;
   fmt::print(R"({{"parser":"weir {}{}","files":{},"parsed":{},"entries":{},"mb":{:.2f},"s":{:.4f},"mb_s":{:.1f},"entries_s":{:.0f}}})"
-             "\n", mode, command ? ", command" : "", names.size(), parsed, entries, mb, best, mb / best, static_cast<double>(entries) / best);
+             "\n",
+             mode, command ? ", command" : "", names.size(), parsed, entries, mb, best, mb / best, static_cast<double>(entries) / best);
   return written == 0 && command ? 1 : 0;
 }

@@ -17,7 +17,12 @@ std::string base64(std::string_view text) {
   std::string out;
   unsigned bits = 0, held = 0;
   for (const char c : text) {
-    const int v = c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26 : c >= '0' && c <= '9' ? c - '0' + 52 : c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
+    const int v = c >= 'A' && c <= 'Z'   ? c - 'A'
+                  : c >= 'a' && c <= 'z' ? c - 'a' + 26
+                  : c >= '0' && c <= '9' ? c - '0' + 52
+                  : c == '+' || c == '-' ? 62
+                  : c == '/' || c == '_' ? 63
+                                         : -1;
     if (v < 0) continue;
     bits = bits << 6 | static_cast<unsigned>(v);
     if ((held += 6) >= 8) out += static_cast<char>(bits >> (held -= 8) & 0xFF);
@@ -46,7 +51,8 @@ Construct read_construct(Builder& builder, Element element, const std::string& o
   const std::string mode = to_lower_ascii(trim(element.attribute("mode")));
   const bool html = type == "html" || type.find("text/html") != std::string::npos;
   const bool xhtml = type == "xhtml" || type.find("xhtml+xml") != std::string::npos;
-  const bool encoded = mode == "base64" || (mode.empty() && type.find('/') != std::string::npos && !xhtml && !type.starts_with("text/") && !type.ends_with("xml"));
+  const bool encoded =
+      mode == "base64" || (mode.empty() && type.find('/') != std::string::npos && !xhtml && !type.starts_with("text/") && !type.ends_with("xml"));
   if (encoded) {
     if (type.starts_with("image/") || type.starts_with("audio/") || type.starts_with("video/")) return {};  // nothing to read
     out.value = base64(element.text(scratch));
@@ -111,31 +117,41 @@ void read_entry(Builder& builder, Element entry, const std::string& outer) {
   for (Element child = entry.first(); child; child = child.next()) {
     const auto text = [&] { return child.text(scratch); };
     switch (child.key()) {
-      case core("title"): if (title.empty()) title = line(builder, child, base); break;
-      case core("id"): case core("guid"): if (item.id.empty()) item.id = builder.field(text()); break;
-      case core("link"):
-        read_link(builder, child, base, item);
+      case core("title"):
+        if (title.empty()) title = line(builder, child, base);
         break;
+      case core("id"):
+      case core("guid"):
+        if (item.id.empty()) item.id = builder.field(text());
+        break;
+      case core("link"): read_link(builder, child, base, item); break;
       case core("published"): set_date(item.date_published, dates.published, 0, text()); break;
-      case core("issued"): case core("pubDate"): set_date(item.date_published, dates.published, 1, text()); break;
+      case core("issued"):
+      case core("pubDate"): set_date(item.date_published, dates.published, 1, text()); break;
       case core("created"): set_date(item.date_published, dates.published, 2, text()); break;
-      case core("updated"): case core("modified"): set_date(item.date_modified, dates.modified, 0, text()); break;
+      case core("updated"):
+      case core("modified"): set_date(item.date_modified, dates.modified, 0, text()); break;
       case core("author"): add_author(item.authors, read_person(builder, child, base)); break;
       case core("source"):
         for (Element inner = child.first(); inner; inner = inner.next())
           if (inner.key() == core("author")) add_author(of_source, read_person(builder, inner, base));
         break;
       case core("category"): add_category(builder, child, item.tags); break;
-      case core("summary"): case core("description"): if (summary.kind == Kind::none) summary = read_construct(builder, child, base); break;
+      case core("summary"):
+      case core("description"):
+        if (summary.kind == Kind::none) summary = read_construct(builder, child, base);
+        break;
       case core("content"): {
         if (const std::string_view src = trim(child.attribute("src")); !src.empty()) {  // it lies elsewhere
           std::string address = builder.url(src, builder.base(child, base));
           if (item.url.empty() && child.attribute("type").find("html") != std::string_view::npos) item.url = address;
-          add_attachment(item.attachments, std::move(address), child.attribute("type").find('/') == std::string_view::npos ? std::string_view() : child.attribute("type"), {});
+          add_attachment(item.attachments, std::move(address),
+                         child.attribute("type").find('/') == std::string_view::npos ? std::string_view() : child.attribute("type"), {});
           break;
         }
         // One content is the rule; where there are several, HTML goes before text.
-        if (content.kind == Kind::none || (content.kind == Kind::text && child.attribute("type").find("html") != std::string_view::npos)) content = read_construct(builder, child, base);
+        if (content.kind == Kind::none || (content.kind == Kind::text && child.attribute("type").find("html") != std::string_view::npos))
+          content = read_construct(builder, child, base);
         break;
       }
       case key(Ns::thr, "total"): break;
@@ -172,16 +188,25 @@ Status read(const Source& source, Builder& builder) {
   for (Element child = root.first(); child; child = child.next()) {
     const auto text = [&] { return child.text(scratch); };
     switch (child.key()) {
-      case core("title"): if (feed.title.empty()) feed.title = line(builder, child, base); break;
-      case core("subtitle"): case core("tagline"): if (feed.description.empty()) feed.description = line(builder, child, base); break;
-      case core("info"): case core("description"): if (info.empty()) info = line(builder, child, base); break;
-      case core("link"):
-        read_link(builder, child, base, feed);
+      case core("title"):
+        if (feed.title.empty()) feed.title = line(builder, child, base);
         break;
-      case core("icon"): if (feed.icon.empty()) feed.icon = builder.url(text(), builder.base(child, base)); break;
+      case core("subtitle"):
+      case core("tagline"):
+        if (feed.description.empty()) feed.description = line(builder, child, base);
+        break;
+      case core("info"):
+      case core("description"):
+        if (info.empty()) info = line(builder, child, base);
+        break;
+      case core("link"): read_link(builder, child, base, feed); break;
+      case core("icon"):
+        if (feed.icon.empty()) feed.icon = builder.url(text(), builder.base(child, base));
+        break;
       case core("logo"): logo = builder.url(text(), builder.base(child, base)); break;
       case core("author"): add_author(feed.authors, read_person(builder, child, base)); break;
-      case core("entry"): case core("item"):
+      case core("entry"):
+      case core("item"):
         if (builder.room()) read_entry(builder, child, base);
         break;
       default: read_module(builder, child, base, feed);

@@ -21,7 +21,9 @@ Status read(const Source& source, Builder& builder) {
     switch (child.key()) {
       case core("title"): feed.title = builder.line(child.text(scratch), true); break;
       case core("abstract"): feed.description = builder.line(child.text(scratch), true); break;
-      case core("logo"): if (feed.icon.empty()) feed.icon = address(child); break;
+      case core("logo"):
+        if (feed.icon.empty()) feed.icon = address(child);
+        break;
       case core("item"): {
         if (!builder.room()) return {};
         Item item;

@@ -74,7 +74,8 @@ std::string Builder::url(std::string_view written, std::string_view base) const 
   written = trim(written);
   if (written.empty() || written.size() > max_url) return {};
   // As it is written when a browser would take it so.
-  const bool clean = std::ranges::none_of(written, [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '<' || c == '>' || c == '"' || c == '\\'; });
+  const bool clean =
+      std::ranges::none_of(written, [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '<' || c == '>' || c == '"' || c == '\\'; });
   if (clean && written.size() > 7 && (equal_ignoring_case(written.substr(0, 7), "http://") || equal_ignoring_case(written.substr(0, 8), "https://")))
     return is_http(written) ? std::string(written) : std::string();
   const std::string resolved = resolve(written, base);
@@ -138,11 +139,15 @@ void Builder::finish() {
   }
   for (Item& item : feed.items) {
     if (!item.id.empty()) continue;
-    if (!item.url.empty()) { item.id = item.url; continue; }
+    if (!item.url.empty()) {
+      item.id = item.url;
+      continue;
+    }
     // What makes it that item; the date only where there is nothing else.
     std::string identity = item.title + '\0' + item.content_html + '\0' + item.content_text + '\0' + item.summary;
     for (const Attachment& attachment : item.attachments) identity += '\0' + attachment.url;
-    if (identity.size() == 3) identity += item.date_published ? to_rfc3339(*item.date_published) : item.date_modified ? to_rfc3339(*item.date_modified) : item.image;
+    if (identity.size() == 3)
+      identity += item.date_published ? to_rfc3339(*item.date_published) : item.date_modified ? to_rfc3339(*item.date_modified) : item.image;
     item.id = "sha256:" + to_hex(sha256(identity));
   }
 }
@@ -179,7 +184,8 @@ Author person(std::string_view text) {
 }
 
 void add_author(std::vector<Author>& authors, Author author) {
-  if ((!author.name.empty() || !author.url.empty()) && authors.size() < 100 && std::ranges::find(authors, author) == authors.end()) authors.push_back(std::move(author));
+  if ((!author.name.empty() || !author.url.empty()) && authors.size() < 100 && std::ranges::find(authors, author) == authors.end())
+    authors.push_back(std::move(author));
 }
 
 void add_tag(std::vector<std::string>& tags, std::string_view tag) {
@@ -278,11 +284,10 @@ void read_media(Builder& builder, Element element, const std::string& base, Item
       }
       break;
     case key(Ns::media, "credit"):
-      if (item.authors.empty() && (!element.has_attribute("role") || equal_ignoring_case(element.attribute("role"), "author"))) add_author(item.authors, {builder.line(element.text(scratch), false), {}});
+      if (item.authors.empty() && (!element.has_attribute("role") || equal_ignoring_case(element.attribute("role"), "author")))
+        add_author(item.authors, {builder.line(element.text(scratch), false), {}});
       break;
-    case key(Ns::media, "category"):
-      add_tag(item.tags, element.has_attribute("label") ? element.attribute("label") : element.text(scratch));
-      break;
+    case key(Ns::media, "category"): add_tag(item.tags, element.has_attribute("label") ? element.attribute("label") : element.text(scratch)); break;
     case key(Ns::media, "keywords"):
       for (const std::string_view word : split(element.text(scratch), ',')) add_tag(item.tags, word);
       break;
@@ -309,7 +314,12 @@ bool read_module(Builder& builder, Element element, const std::string& base, Ite
   std::string scratch;
   const auto text = [&] { return element.text(scratch); };
   switch (element.ns()) {
-    case Ns::dc: case Ns::dcterms: case Ns::media: case Ns::itunes: case Ns::thr: case Ns::atom: break;
+    case Ns::dc:
+    case Ns::dcterms:
+    case Ns::media:
+    case Ns::itunes:
+    case Ns::thr:
+    case Ns::atom: break;
     default: return false;
   }
   switch (element.key()) {
@@ -319,20 +329,35 @@ bool read_module(Builder& builder, Element element, const std::string& base, Ite
     case key(Ns::dcterms, "modified"): set_date(item.date_modified, dates.modified, 5, text()); break;
     case key(Ns::atom, "published"): set_date(item.date_published, dates.published, 3, text()); break;
     case key(Ns::atom, "updated"): set_date(item.date_modified, dates.modified, 3, text()); break;
-    case key(Ns::dc, "creator"): case key(Ns::dc, "author"): add_author(item.authors, person(builder.line(text(), true))); break;
-    case key(Ns::itunes, "author"): if (item.authors.empty()) add_author(item.authors, person(builder.line(text(), true))); break;
+    case key(Ns::dc, "creator"):
+    case key(Ns::dc, "author"): add_author(item.authors, person(builder.line(text(), true))); break;
+    case key(Ns::itunes, "author"):
+      if (item.authors.empty()) add_author(item.authors, person(builder.line(text(), true)));
+      break;
     case key(Ns::dc, "subject"): add_tag(item.tags, text()); break;
     case key(Ns::itunes, "category"):
       add_tag(item.tags, element.attribute("text"));
       for (Element inner = element.first(); inner; inner = inner.next()) add_tag(item.tags, inner.attribute("text"));
       break;
-    case key(Ns::itunes, "keywords"): for (const std::string_view word : split(text(), ',')) add_tag(item.tags, word); break;
-    case key(Ns::dc, "title"): case key(Ns::itunes, "title"): if (item.title.empty()) item.title = builder.line(text(), true); break;
-    case key(Ns::dc, "language"): if (item.language.empty()) item.language = language_tag(text()); break;
-    case key(Ns::dc, "description"): case key(Ns::itunes, "summary"): case key(Ns::itunes, "subtitle"):
+    case key(Ns::itunes, "keywords"):
+      for (const std::string_view word : split(text(), ',')) add_tag(item.tags, word);
+      break;
+    case key(Ns::dc, "title"):
+    case key(Ns::itunes, "title"):
+      if (item.title.empty()) item.title = builder.line(text(), true);
+      break;
+    case key(Ns::dc, "language"):
+      if (item.language.empty()) item.language = language_tag(text());
+      break;
+    case key(Ns::dc, "description"):
+    case key(Ns::itunes, "summary"):
+    case key(Ns::itunes, "subtitle"):
       if (item.summary.empty()) item.summary = builder.line(text(), true);
       break;
-    case key(Ns::itunes, "image"): case key(Ns::itunes, "link"): if (item.image.empty()) item.image = itunes_image(builder, element, base); break;
+    case key(Ns::itunes, "image"):
+    case key(Ns::itunes, "link"):
+      if (item.image.empty()) item.image = itunes_image(builder, element, base);
+      break;
     case key(Ns::atom, "link"): read_link(builder, element, base, item); break;
     case key(Ns::atom, "author"): {
       std::string name = builder.line(element.child(key(Ns::atom, "name")).text(scratch), false);
@@ -340,7 +365,9 @@ bool read_module(Builder& builder, Element element, const std::string& base, Ite
       break;
     }
     case key(Ns::atom, "category"): add_tag(item.tags, element.attribute("term")); break;
-    case key(Ns::atom, "summary"): if (item.summary.empty()) item.summary = builder.line(text(), element.attribute("type") == "html"); break;
+    case key(Ns::atom, "summary"):
+      if (item.summary.empty()) item.summary = builder.line(text(), element.attribute("type") == "html");
+      break;
     case key(Ns::atom, "content"):
       if (!item.content_html.empty()) break;
       if (element.has_elements()) item.content_html = builder.content(builder.markup(element, base), base);
@@ -368,18 +395,34 @@ bool read_module(Builder& builder, Element element, const std::string& base, Fee
   std::string scratch;
   const auto text = [&] { return element.text(scratch); };
   switch (element.key()) {
-    case key(Ns::dc, "title"): if (feed.title.empty()) feed.title = builder.line(text(), true); break;
-    case key(Ns::dc, "description"): case key(Ns::itunes, "subtitle"): case key(Ns::itunes, "summary"):
+    case key(Ns::dc, "title"):
+      if (feed.title.empty()) feed.title = builder.line(text(), true);
+      break;
+    case key(Ns::dc, "description"):
+    case key(Ns::itunes, "subtitle"):
+    case key(Ns::itunes, "summary"):
       if (feed.description.empty()) feed.description = builder.line(text(), true);
       break;
-    case key(Ns::dc, "language"): if (feed.language.empty()) feed.language = language_tag(text()); break;
-    case key(Ns::dc, "creator"): case key(Ns::dc, "author"): add_author(feed.authors, person(builder.line(text(), true))); break;
-    case key(Ns::itunes, "author"): if (feed.authors.empty()) add_author(feed.authors, person(builder.line(text(), true))); break;
-    case key(Ns::itunes, "image"): case key(Ns::itunes, "link"): if (feed.icon.empty()) feed.icon = itunes_image(builder, element, base); break;
+    case key(Ns::dc, "language"):
+      if (feed.language.empty()) feed.language = language_tag(text());
+      break;
+    case key(Ns::dc, "creator"):
+    case key(Ns::dc, "author"): add_author(feed.authors, person(builder.line(text(), true))); break;
+    case key(Ns::itunes, "author"):
+      if (feed.authors.empty()) add_author(feed.authors, person(builder.line(text(), true)));
+      break;
+    case key(Ns::itunes, "image"):
+    case key(Ns::itunes, "link"):
+      if (feed.icon.empty()) feed.icon = itunes_image(builder, element, base);
+      break;
     case key(Ns::atom, "link"): read_link(builder, element, base, feed); break;
-    case key(Ns::atom, "icon"): case key(Ns::atom, "logo"): if (feed.icon.empty()) feed.icon = builder.url(text(), base); break;
+    case key(Ns::atom, "icon"):
+    case key(Ns::atom, "logo"):
+      if (feed.icon.empty()) feed.icon = builder.url(text(), base);
+      break;
     case key(Ns::sy, "updateperiod"): {
-      static constexpr std::pair<std::string_view, int> periods[] = {{"hourly", 3600}, {"daily", 86400}, {"weekly", 604800}, {"monthly", 2592000}, {"yearly", 31536000}};
+      static constexpr std::pair<std::string_view, int> periods[] = {
+          {"hourly", 3600}, {"daily", 86400}, {"weekly", 604800}, {"monthly", 2592000}, {"yearly", 31536000}};
       for (const auto& [name, seconds] : periods)
         if (equal_ignoring_case(trim(text()), name) && !feed.ttl) {
           std::string other;

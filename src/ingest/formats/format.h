@@ -29,8 +29,8 @@ class Builder {
   const ParseOptions& options;
   bool has_base = false;  // xml:base occurs: then base() has to look
 
-  void warn(std::string_view text);       // each once, at most 20
-  bool room();                            // may one more item be read? Warns when not
+  void warn(std::string_view text);  // each once, at most 20
+  bool room();                       // may one more item be read? Warns when not
   void add(Item item);
 
   // The base below `element`, given the one outside of it.
@@ -42,8 +42,8 @@ class Builder {
   std::string line(std::string_view text, bool html);
   // Content: sanitised (or only resolved, with raw), cut at the limit.
   std::string content(std::string_view html, std::string_view base);
-  std::string field(std::string_view text);                                          // as it is, trimmed and cut at the limit
-  std::string markup(xml::Element element, const std::string& base) const;           // inner_html(), with xml:base inside it heeded
+  std::string field(std::string_view text);                                 // as it is, trimmed and cut at the limit
+  std::string markup(xml::Element element, const std::string& base) const;  // inner_html(), with xml:base inside it heeded
 
   // ids where there are none, the newest of too many, what the feed lacks but its items need.
   void finish();
@@ -53,14 +53,16 @@ class Builder {
   std::size_t read_ = 0;
 };
 
-std::string language_tag(std::string_view written);             // "en_US" → "en-US"; empty when it is no language tag
-Author person(std::string_view text);                           // "email (Name)", "Name <email>", a name, an email
-void add_author(std::vector<Author>& authors, Author author);   // unless empty or there already
+std::string language_tag(std::string_view written);            // "en_US" → "en-US"; empty when it is no language tag
+Author person(std::string_view text);                          // "email (Name)", "Name <email>", a name, an email
+void add_author(std::vector<Author>& authors, Author author);  // unless empty or there already
 void add_tag(std::vector<std::string>& tags, std::string_view tag);
 void add_attachment(std::vector<Attachment>& attachments, std::string url, std::string_view type, std::string_view size);
 
 // The modules that RSS and Atom share: dc, dcterms, media, itunes, thr. True when it was one of theirs.
-struct Dates { int published = 100, modified = 100; };  // how trustworthy what stands there is; smaller is better
+struct Dates {
+  int published = 100, modified = 100;
+};  // how trustworthy what stands there is; smaller is better
 bool read_module(Builder& builder, xml::Element element, const std::string& base, Item& item, Dates& dates);
 bool read_module(Builder& builder, xml::Element element, const std::string& base, Feed& feed);
 void set_date(std::optional<Time>& date, int& held, int rank, std::string_view text);

@@ -20,7 +20,8 @@ std::vector<Author> read_authors(Builder& builder, const json::object& object, c
     if (const json::object* one = value.if_object()) add_author(authors, {builder.line(text(*one, "name"), false), builder.url(text(*one, "url"), base)});
     else if (value.is_string()) add_author(authors, {builder.line(value.get_string(), false), {}});
   };
-  if (const json::array* many = find_array(object, "authors")) for (const json::value& value : *many) add(value);
+  if (const json::array* many = find_array(object, "authors"))
+    for (const json::value& value : *many) add(value);
   else if (const json::value* many_as_one = find(object, "authors")) add(*many_as_one);
   if (const json::value* one = find(object, "author")) add(*one);  // 1.0
   return authors;
@@ -48,9 +49,12 @@ void read_item(Builder& builder, const json::object& from, const std::string& ba
   if (const json::array* attachments = find_array(from, "attachments"))
     for (const json::value& value : *attachments)
       if (const json::object* one = value.if_object())
-        add_attachment(item.attachments, builder.url(text(*one, "url"), base), text(*one, "mime_type"), std::to_string(find_int(*one, "size_in_bytes").value_or(0)));
+        add_attachment(item.attachments, builder.url(text(*one, "url"), base), text(*one, "mime_type"),
+                       std::to_string(find_int(*one, "size_in_bytes").value_or(0)));
   // What the specification has no word for travels with the item; `_weir` is ours and is not taken from outside.
-  static constexpr std::string_view known[] = {"id", "url", "title", "content_html", "content_text", "summary", "image", "date_published", "date_modified", "authors", "author", "tags", "language", "attachments", "_weir"};
+  static constexpr std::string_view known[] = {"id",      "url",   "title",          "content_html",  "content_text",
+                                               "summary", "image", "date_published", "date_modified", "authors",
+                                               "author",  "tags",  "language",       "attachments",   "_weir"};
   for (const auto& member : from)
     if (std::find(std::begin(known), std::end(known), std::string_view(member.key())) == std::end(known)) item.extra[member.key()] = member.value();
   builder.add(std::move(item));
@@ -67,7 +71,8 @@ Status read(const Source& source, Builder& builder) {
   if (!root) return fail(Code::not_a_feed, "JSON, but not an object", {}, "give a JSON Feed");
   const std::string version = text(*root, "version");
   const json::array* items = find_array(*root, "items");
-  if (version.find("jsonfeed.org") == std::string::npos && !items) return fail(Code::not_a_feed, "JSON, but neither `version` nor `items` of a JSON Feed", {}, "give a JSON Feed");
+  if (version.find("jsonfeed.org") == std::string::npos && !items)
+    return fail(Code::not_a_feed, "JSON, but neither `version` nor `items` of a JSON Feed", {}, "give a JSON Feed");
   Feed& feed = builder.feed;
   feed.format = version.ends_with("/1") || version.ends_with("/1.0") ? "json1.0" : "json1.1";
   const std::string base = builder.options.base_url;

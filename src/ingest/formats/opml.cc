@@ -35,7 +35,11 @@ Status walk(Element body, Visit visit) {
     if (++seen > max_outlines) return fail(Code::too_large, "more than " + std::to_string(max_outlines) + " outlines", {}, "split the file");
     if (depth > max_folders) return fail(Code::too_deep, "folders nested deeper than " + std::to_string(max_folders) + " levels", {}, "flatten the file");
     TRY(visit(at, depth));
-    if (const Element child = at.child(core("outline"))) { at = child; ++depth; continue; }
+    if (const Element child = at.child(core("outline"))) {
+      at = child;
+      ++depth;
+      continue;
+    }
     Element next = next_outline(at.next());
     while (!next && depth > 1) {
       at = at.parent();
@@ -61,7 +65,10 @@ Status read(const Source& source, Builder& builder) {
     for (const std::string_view name : {"xmlUrl", "url", "htmlUrl", "href"})
       if (item.url.empty()) item.url = builder.url(outline.attribute(name), base);
     if (item.url.empty() || full) return {};
-    if (!builder.room()) { full = true; return {}; }
+    if (!builder.room()) {
+      full = true;
+      return {};
+    }
     item.title = builder.line(title_of(outline), false);
     builder.add(std::move(item));
     return {};

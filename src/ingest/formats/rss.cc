@@ -16,7 +16,8 @@ using xml::Ns;
 
 std::string version(const Source& source) {
   const std::string_view written = trim(source.root.attribute("version"));
-  if (source.root.key() == key(Ns::rdf, "RDF") || source.root.key() == core("RDF")) return source.document->dialect() == xml::Dialect::rss090 ? "rss0.90" : "rss1.0";
+  if (source.root.key() == key(Ns::rdf, "RDF") || source.root.key() == core("RDF"))
+    return source.document->dialect() == xml::Dialect::rss090 ? "rss0.90" : "rss1.0";
   if (written.starts_with("0.90")) return "rss0.90";
   if (written.starts_with("0.91")) return "rss0.91";
   if (written.starts_with("0.9")) return "rss0.92";  // 0.93 and 0.94 are drafts between it and 2.0
@@ -34,7 +35,9 @@ std::string_view html_of(Builder& builder, Element element, const std::string& b
 // "email (Name)" as the specification asks, or a name; an email in angle brackets is not markup.
 Author writer(Builder& builder, std::string_view text) { return person(builder.line(text, text.find('@') == std::string_view::npos)); }
 
-bool is_plain(Element element) { return equal_ignoring_case(trim(element.attribute("type")), "text") || equal_ignoring_case(trim(element.attribute("type")), "text/plain"); }
+bool is_plain(Element element) {
+  return equal_ignoring_case(trim(element.attribute("type")), "text") || equal_ignoring_case(trim(element.attribute("type")), "text/plain");
+}
 
 void read_item(Builder& builder, Element element, const std::string& outer, const std::string& home) {
   Item item;
@@ -48,27 +51,45 @@ void read_item(Builder& builder, Element element, const std::string& outer, cons
   for (Element child = element.first(); child; child = child.next()) {
     const auto text = [&] { return child.text(scratch); };
     switch (child.key()) {
-      case core("title"): if (title.empty()) title = builder.line(child.has_elements() ? html_of(builder, child, base, scratch) : text(), true); break;
+      case core("title"):
+        if (title.empty()) title = builder.line(child.has_elements() ? html_of(builder, child, base, scratch) : text(), true);
+        break;
       case core("link"):
         if (child.has_attribute("href") && trim(text()).empty()) read_link(builder, child, link_base, item);
         else if (item.url.empty()) item.url = builder.url(text(), builder.has_base ? builder.base(child, link_base) : link_base);
         break;
-      case core("guid"): case core("id"):
+      case core("guid"):
+      case core("id"):
         if (!guid.empty()) break;
         guid = builder.field(text());
         permalink = child.key() == core("guid") && !equal_ignoring_case(trim(child.attribute("isPermaLink")), "false");
         break;
-      case core("description"): case core("summary"): case core("abstract"): {
+      case core("description"):
+      case core("summary"):
+      case core("abstract"): {
         // A second text beside a first one is the longer form; see feedparser's tests for both orders.
-        if (is_plain(child)) { if (item.content_text.empty()) item.content_text = builder.field(text()); break; }
+        if (is_plain(child)) {
+          if (item.content_text.empty()) item.content_text = builder.field(text());
+          break;
+        }
         std::string html = std::string(trim(html_of(builder, child, base, scratch)));
         const std::string inner_base = builder.base(child, base);
         if (html.empty()) break;
-        if (description.empty()) { description = std::move(html); summary = inner_base; }
-        else if (!full && child.key() != core("abstract")) { item.content_html = builder.content(html, inner_base.empty() ? home : inner_base); full = true; }
+        if (description.empty()) {
+          description = std::move(html);
+          summary = inner_base;
+        } else if (!full && child.key() != core("abstract")) {
+          item.content_html = builder.content(html, inner_base.empty() ? home : inner_base);
+          full = true;
+        }
         break;
       }
-      case key(Ns::content, "encoded"): case core("fullitem"): case core("body"): case key(Ns::xhtml, "body"): case core("content"): case key(Ns::xhtml, "div"): {
+      case key(Ns::content, "encoded"):
+      case core("fullitem"):
+      case core("body"):
+      case key(Ns::xhtml, "body"):
+      case core("content"):
+      case key(Ns::xhtml, "div"): {
         if (full && child.key() != key(Ns::content, "encoded")) break;
         const std::string inner_base = builder.base(child, base);
         std::string html = builder.content(html_of(builder, child, base, scratch), inner_base.empty() ? home : inner_base);
@@ -78,21 +99,36 @@ void read_item(Builder& builder, Element element, const std::string& outer, cons
         break;
       }
       case core("pubDate"): set_date(item.date_published, dates.published, 0, text()); break;
-      case core("date"): case core("published"): case core("issued"): set_date(item.date_published, dates.published, 4, text()); break;
-      case core("updated"): case core("modified"): case core("lastBuildDate"): set_date(item.date_modified, dates.modified, 4, text()); break;
+      case core("date"):
+      case core("published"):
+      case core("issued"): set_date(item.date_published, dates.published, 4, text()); break;
+      case core("updated"):
+      case core("modified"):
+      case core("lastBuildDate"): set_date(item.date_modified, dates.modified, 4, text()); break;
       case core("author"):
         if (const Element name = child.child(core("name"))) add_author(item.authors, {builder.line(name.text(scratch), true), {}});
         else add_author(item.authors, writer(builder, text()));
         break;
-      case core("category"): case core("keywords"): add_tag(item.tags, builder.line(text(), true)); break;
-      case core("tags"): for (const std::string_view tag : split(text(), ',')) add_tag(item.tags, tag); break;
+      case core("category"):
+      case core("keywords"): add_tag(item.tags, builder.line(text(), true)); break;
+      case core("tags"):
+        for (const std::string_view tag : split(text(), ',')) add_tag(item.tags, tag);
+        break;
       case core("enclosure"):
-        add_attachment(item.attachments, builder.url(child.has_attribute("url") ? child.attribute("url") : child.attribute("href"), link_base), child.attribute("type"), child.attribute("length"));
+        add_attachment(item.attachments, builder.url(child.has_attribute("url") ? child.attribute("url") : child.attribute("href"), link_base),
+                       child.attribute("type"), child.attribute("length"));
         break;
-      case core("image"): case core("thumbnail"):
-        if (item.image.empty()) item.image = builder.url(child.has_attribute("url") ? child.attribute("url") : child.has_elements() ? child.child(core("url")).text(scratch) : text(), link_base);
+      case core("image"):
+      case core("thumbnail"):
+        if (item.image.empty())
+          item.image = builder.url(child.has_attribute("url") ? child.attribute("url")
+                                   : child.has_elements()     ? child.child(core("url")).text(scratch)
+                                                              : text(),
+                                   link_base);
         break;
-      case core("language"): if (item.language.empty()) item.language = language_tag(text()); break;
+      case core("language"):
+        if (item.language.empty()) item.language = language_tag(text());
+        break;
       case key(Ns::feedburner, "origLink"): origin = builder.url(text(), link_base); break;
       default: read_module(builder, child, link_base, item, dates);
     }
@@ -102,7 +138,8 @@ void read_item(Builder& builder, Element element, const std::string& outer, cons
   if (item.url.empty()) item.url = std::move(origin);
   if (item.url.empty() && permalink) {
     const std::string_view address = guid;
-    if (address.size() > 7 && (equal_ignoring_case(address.substr(0, 7), "http://") || equal_ignoring_case(address.substr(0, 8), "https://"))) item.url = builder.url(address, {});
+    if (address.size() > 7 && (equal_ignoring_case(address.substr(0, 7), "http://") || equal_ignoring_case(address.substr(0, 8), "https://")))
+      item.url = builder.url(address, {});
   }
   if (!description.empty()) {
     const std::string& description_base = summary.empty() ? home : summary;
@@ -142,20 +179,31 @@ void read_channel(Builder& builder, Element channel, const std::string& base) {
     const auto text = [&] { return child.text(scratch); };
     switch (child.key()) {
       case core("item"): break;
-      case core("title"): if (feed.title.empty()) feed.title = builder.line(child.has_elements() ? html_of(builder, child, base, scratch) : text(), true); break;
+      case core("title"):
+        if (feed.title.empty()) feed.title = builder.line(child.has_elements() ? html_of(builder, child, base, scratch) : text(), true);
+        break;
       case core("link"):
         if (child.has_attribute("href") && trim(text()).empty()) read_link(builder, child, base, feed);
         else if (feed.home_page_url.empty()) feed.home_page_url = builder.url(text(), builder.base(child, base));
         break;
-      case core("description"): case core("tagline"): case core("subtitle"): case core("info"):
+      case core("description"):
+      case core("tagline"):
+      case core("subtitle"):
+      case core("info"):
         if (feed.description.empty()) feed.description = builder.line(html_of(builder, child, base, scratch), true);
         break;
-      case core("language"): if (const std::string tag = language_tag(text()); !tag.empty()) feed.language = tag; break;
-      case core("managingEditor"): case core("author"): add_author(feed.authors, writer(builder, text())); break;
-      case core("image"):
-        if (feed.icon.empty()) feed.icon = builder.url(child.has_elements() ? child.child(core("url")).text(scratch) : text(), base.empty() ? feed.home_page_url : base);
+      case core("language"):
+        if (const std::string tag = language_tag(text()); !tag.empty()) feed.language = tag;
         break;
-      case core("ttl"): case core("skipHours"): case core("skipDays"): read_schedule(child, feed); break;
+      case core("managingEditor"):
+      case core("author"): add_author(feed.authors, writer(builder, text())); break;
+      case core("image"):
+        if (feed.icon.empty())
+          feed.icon = builder.url(child.has_elements() ? child.child(core("url")).text(scratch) : text(), base.empty() ? feed.home_page_url : base);
+        break;
+      case core("ttl"):
+      case core("skipHours"):
+      case core("skipDays"): read_schedule(child, feed); break;
       default: read_module(builder, child, base, feed);
     }
   }
@@ -173,7 +221,8 @@ bool claims(const Source& source) {
   const xml::Key root = source.root.key();
   if (root == core("rss") || root == key(Ns::rdf, "RDF") || root == core("RDF")) return true;
   // A channel on its own, without what CDF has.
-  return root == core("channel") && !source.root.has_attribute("href") && !source.root.has_attribute("lastmod") && !source.root.child(core("abstract")) && !source.root.child(core("item")).has_attribute("href") && !source.root.child(core("item")).has_attribute("lastmod");
+  return root == core("channel") && !source.root.has_attribute("href") && !source.root.has_attribute("lastmod") && !source.root.child(core("abstract")) &&
+         !source.root.child(core("item")).has_attribute("href") && !source.root.child(core("item")).has_attribute("lastmod");
 }
 
 Status read(const Source& source, Builder& builder) {

@@ -9,8 +9,12 @@ namespace weir::math {
 namespace {
 
 struct Lanes {
-  struct F { float v[16]; };
-  struct I { std::int32_t v[16]; };
+  struct F {
+    float v[16];
+  };
+  struct I {
+    std::int32_t v[16];
+  };
   static constexpr int rows = 4, halves = 2, rows_int8 = rows;
 
   template <class G>
@@ -19,37 +23,81 @@ struct Lanes {
     for (int i = 0; i < 16; ++i) r.v[i] = g(i);
     return r;
   }
-  static F load(const float* p) { return each([&](int i) { return p[i]; }); }
-  static F load(const float* p, std::size_t n, float other) { return each([&](int i) { return static_cast<std::size_t>(i) < n ? p[i] : other; }); }
-  static void store(float* p, F a) { for (int i = 0; i < 16; ++i) p[i] = a.v[i]; }
-  static void store(float* p, F a, std::size_t n) { for (std::size_t i = 0; i < n && i < 16; ++i) p[i] = a.v[i]; }
-  static F set(float x) { return each([&](int) { return x; }); }
+  static F load(const float* p) {
+    return each([&](int i) { return p[i]; });
+  }
+  static F load(const float* p, std::size_t n, float other) {
+    return each([&](int i) { return static_cast<std::size_t>(i) < n ? p[i] : other; });
+  }
+  static void store(float* p, F a) {
+    for (int i = 0; i < 16; ++i) p[i] = a.v[i];
+  }
+  static void store(float* p, F a, std::size_t n) {
+    for (std::size_t i = 0; i < n && i < 16; ++i) p[i] = a.v[i];
+  }
+  static F set(float x) {
+    return each([&](int) { return x; });
+  }
   static F zero() { return set(0); }
-  static F add(F a, F b) { return each([&](int i) { return a.v[i] + b.v[i]; }); }
-  static F sub(F a, F b) { return each([&](int i) { return a.v[i] - b.v[i]; }); }
-  static F mul(F a, F b) { return each([&](int i) { return a.v[i] * b.v[i]; }); }
-  static F div(F a, F b) { return each([&](int i) { return a.v[i] / b.v[i]; }); }
-  static F fma(F a, F b, F c) { return each([&](int i) { return __builtin_fmaf(a.v[i], b.v[i], c.v[i]); }); }
-  static F min(F a, F b) { return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; }); }
-  static F max(F a, F b) { return each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
-  static F abs(F a) { return each([&](int i) { return __builtin_fabsf(a.v[i]); }); }
-  static F round(F a) { return each([&](int i) { return __builtin_fabsf(a.v[i]) < 4194304.0F ? round_small(a.v[i]) : a.v[i]; }); }
-  static F pow2(F n) { return each([&](int i) { return __builtin_bit_cast(float, (static_cast<std::int32_t>(n.v[i]) + 127) << 23); }); }
-  static F below(F a, F b, F yes, F no) { return each([&](int i) { return a.v[i] < b.v[i] ? yes.v[i] : no.v[i]; }); }
-  static F unordered(F a, F yes, F no) { return each([&](int i) { return a.v[i] != a.v[i] ? yes.v[i] : no.v[i]; }); }
-  static F first(F a, std::size_t n, float other) { return each([&](int i) { return static_cast<std::size_t>(i) < n ? a.v[i] : other; }); }
+  static F add(F a, F b) {
+    return each([&](int i) { return a.v[i] + b.v[i]; });
+  }
+  static F sub(F a, F b) {
+    return each([&](int i) { return a.v[i] - b.v[i]; });
+  }
+  static F mul(F a, F b) {
+    return each([&](int i) { return a.v[i] * b.v[i]; });
+  }
+  static F div(F a, F b) {
+    return each([&](int i) { return a.v[i] / b.v[i]; });
+  }
+  static F fma(F a, F b, F c) {
+    return each([&](int i) { return __builtin_fmaf(a.v[i], b.v[i], c.v[i]); });
+  }
+  static F min(F a, F b) {
+    return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+  }
+  static F max(F a, F b) {
+    return each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+  }
+  static F abs(F a) {
+    return each([&](int i) { return __builtin_fabsf(a.v[i]); });
+  }
+  static F round(F a) {
+    return each([&](int i) { return __builtin_fabsf(a.v[i]) < 4194304.0F ? round_small(a.v[i]) : a.v[i]; });
+  }
+  static F pow2(F n) {
+    return each([&](int i) { return __builtin_bit_cast(float, (static_cast<std::int32_t>(n.v[i]) + 127) << 23); });
+  }
+  static F below(F a, F b, F yes, F no) {
+    return each([&](int i) { return a.v[i] < b.v[i] ? yes.v[i] : no.v[i]; });
+  }
+  static F unordered(F a, F yes, F no) {
+    return each([&](int i) { return a.v[i] != a.v[i] ? yes.v[i] : no.v[i]; });
+  }
+  static F first(F a, std::size_t n, float other) {
+    return each([&](int i) { return static_cast<std::size_t>(i) < n ? a.v[i] : other; });
+  }
   template <class G>
   static float tree(F a, G g) {
     for (int half = 8; half > 0; half /= 2)
       for (int i = 0; i < half; ++i) a.v[i] = g(a.v[i], a.v[i + half]);
     return a.v[0];
   }
-  static float sum(F a) { return tree(a, [](float x, float y) { return x + y; }); }
-  static float greatest(F a) { return tree(a, [](float x, float y) { return x > y ? x : y; }); }
-  static float least(F a) { return tree(a, [](float x, float y) { return x < y ? x : y; }); }
+  static float sum(F a) {
+    return tree(a, [](float x, float y) { return x + y; });
+  }
+  static float greatest(F a) {
+    return tree(a, [](float x, float y) { return x > y ? x : y; });
+  }
+  static float least(F a) {
+    return tree(a, [](float x, float y) { return x < y ? x : y; });
+  }
 
   static I zero_sum() { return I{}; }
-  static F to_float(I a) { return each([&](int i) { return static_cast<float>(a.v[i]); }); }
+  static F to_float(I a) {
+    return each([&](int i) { return static_cast<float>(a.v[i]); });
+  }
   static void store_u8(std::uint8_t* p, F a) {
     for (int i = 0; i < 16; ++i) {
       const float r = round_small(a.v[i]);
@@ -63,9 +111,15 @@ struct Lanes {
     }
   }
 
-  struct Pairs { F even, odd; };
-  struct Quads { std::int8_t v[16][4]; };
-  struct Four { std::int32_t v[4]; };
+  struct Pairs {
+    F even, odd;
+  };
+  struct Quads {
+    std::int8_t v[16][4];
+  };
+  struct Four {
+    std::int32_t v[4];
+  };
   template <Format format>
   using Loaded = std::conditional_t<format == Format::f32, F, std::conditional_t<format == Format::bf16, Pairs, Quads>>;
   template <Format format>
@@ -110,7 +164,7 @@ struct Lanes {
 }  // namespace
 
 extern const Kernels scalar_kernels;
-const Kernels scalar_kernels{Row::scalar,   false,   false,       product_all, attention_all, attention_all, layer_norm_all, quantise_all,
-                             add_all, add_q4_all, softmax_all, softmax_step_all, exp_all,     gelu_all,      dot_all, peak_all};
+const Kernels scalar_kernels{Row::scalar, false,      false,       product_all,      attention_all, attention_all, layer_norm_all, quantise_all,
+                             add_all,     add_q4_all, softmax_all, softmax_step_all, exp_all,       gelu_all,      dot_all,        peak_all};
 
 }  // namespace weir::math
