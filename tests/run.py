@@ -94,6 +94,8 @@ def node_test(file, limit=900):
             out.failed += 1
         else:
             out.passed += 1
+    if out.failed:  # what failed, not what came last
+        out.text = '\n'.join(re.findall(r'^ *not ok .*(?:\n(?! *(?:not )?ok ).*)*', out.text, re.M)) or out.text
     if code and not out.failed:
         out.failed = 1
     return out
