@@ -268,9 +268,11 @@ test('for you: why on every row, like and dislike, and what Weir does not know',
   await page.getByText('Weir does not know enough about you yet: 0 of 10 signals.').first().waitFor();
   assert.equal(await page.locator('.rows .why').count(), await rows(page).count());
 
-  await press(page, 'n', 'w');
   const why = page.locator('.rows li.selected .why');
-  await why.locator('meter').first().waitFor();
+  const meter = why.locator('meter').first();
+  await press(page, 'n', 'w');
+  await meter.waitFor({ timeout: 5000 }).catch(() => press(page, 'w'));   // the list may be drawn anew just then, and closes it
+  await meter.waitFor();
   const numbers = (await why.locator(':scope li > .value').allInnerTexts()).map((text) => Number(text.replace('−', '-')));
   const sum = Number((await why.getByText(/^Score/).innerText()).match(/[+−]?\d+\.\d+/)[0].replace('−', '-'));
   assert.ok(numbers.length && Math.abs(numbers.reduce((a, b) => a + b, 0) - sum) < 0.006 * (numbers.length + 1), `${numbers} is not ${sum}`);
