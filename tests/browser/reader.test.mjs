@@ -268,11 +268,14 @@ test('for you: why on every row, like and dislike, and what Weir does not know',
   await page.getByText('Weir does not know enough about you yet: 0 of 10 signals.').first().waitFor();
   assert.equal(await page.locator('.rows .why').count(), await rows(page).count());
 
-  const why = page.locator('.rows li.selected .why');
-  const meter = why.locator('meter').first();
   await press(page, 'n', 'w');
-  await meter.waitFor({ timeout: 5000 }).catch(() => press(page, 'w'));   // the list may be drawn anew just then, and closes it
-  await meter.waitFor();
+  const why = page.locator('.rows li.selected .why');
+  await why.locator('meter').first().waitFor();
+  const listed = page.waitForResponse((answer) => answer.url().includes('/api/items?'));
+  await press(page, 'r');   // the list comes anew: what is open stays open
+  await listed;
+  await page.waitForTimeout(300);
+  assert.ok(await why.locator('meter').first().isVisible(), 'why stays open');
   const numbers = (await why.locator(':scope li > .value').allInnerTexts()).map((text) => Number(text.replace('−', '-')));
   const sum = Number((await why.getByText(/^Score/).innerText()).match(/[+−]?\d+\.\d+/)[0].replace('−', '-'));
   assert.ok(numbers.length && Math.abs(numbers.reduce((a, b) => a + b, 0) - sum) < 0.006 * (numbers.length + 1), `${numbers} is not ${sum}`);
@@ -297,12 +300,10 @@ test('an article that was read a while is a signal with its dwell time', async (
   page.on('request', (request) => request.url().endsWith('/api/signals') && sent.push(request.postDataJSON()));
   await press(page, 'j');
   await page.waitForTimeout(1300);
-  const began = Date.now();
   await press(page, 'j', 'j', 'j');   // passed over: no signals
-  const slow = Date.now() - began > 800;   // a busy machine: then they were looked at for a while
   await until(() => sent.length, 15000);
   await page.waitForTimeout(300);
-  assert.ok(sent.length === 1 || slow, JSON.stringify(sent));
+  assert.equal(sent.length, 1);
   assert.equal(sent[0].kind, 'open');
   assert.ok(sent[0].dwell_s >= 1 && sent[0].dwell_s < 10 && sent[0].id && Number.isInteger(sent[0].item));
 });

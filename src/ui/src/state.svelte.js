@@ -212,7 +212,10 @@ class Reader {
   }
 
   #row(item) {
-    return this.open?.id === item._weir.id ? this.open : new Row(item);
+    if (this.open?.id === item._weir.id) return this.open;
+    const row = new Row(item);
+    row.whyOpen = this.rows.some((known) => known.id === row.id && known.whyOpen);   // a list that comes anew closes nothing
+    return row;
   }
 
   get current() {
