@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""tests/run.py [--all] [WORD…]: runs every test there is, two programs at a time, and closes with "N passed, N failed, N skipped" alone on a line.
+"""tests/run.py [--all] [--step=ok|FAIL:SECONDS:NAME]… [WORD…]: runs every test there is, two programs at a time, and closes with "N passed, N failed,
+N skipped" alone on a line. A step is what scripts/test did before, counted as one test.
 
 What is a test: every gtest program of the two builds, every fuzz target's replay of its corpus, tests/*/test_*.py (unittest), **/*.test.mjs and *.test.js
 (node's own runner), and the lints. A program prints one line when it ends; what it printed itself is shown when it failed. A skip shows its reason.
 
---all (as WEIR_LONG=1) runs these at their full length, and more: the unit tests built by clang, those of engine, store and http and the server's own tests
-under ThreadSanitizer, a minute of libFuzzer a target (WEIR_FUZZ_SECONDS; an input that crashes stays in build-fuzz/found/), clang-tidy, and scripts/test on
-a bare Debian.
+WEIR_LONG=1 runs them at their full length. --all does so, and runs more: the unit tests built by clang, those of engine, store and http and the server's
+own tests under ThreadSanitizer, a minute of libFuzzer a target (WEIR_FUZZ_SECONDS; an input that crashes stays in build-fuzz/found/), clang-tidy, the neon
+kernels under emulation, and scripts/test on a bare Debian. It prints a line a part, with the seconds that its programs took together.
 """
-import functools, json, os, pathlib, re, shutil, subprocess, sys, tempfile, time
+import functools, json, os, pathlib, re, shutil, subprocess, sys, tempfile, time, traceback
 from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -141,18 +142,25 @@ def executables(folder, pattern):
 def long_jobs():
     """What only --all runs, from the builds that it makes."""
     sanitized = functools.partial(functools.partial, thread_sanitized)
-    found = [(f'clang {file.name}', gtest, file, False) for file in executables('build-clang', 'weir_*_test')]
+    usual = functools.partial(gtest, WEIR_LONG=None)  # the sanitizers' build runs them at full length
+    found = [(f'clang {file.name}', usual, file, False) for file in executables('build-clang', 'weir_*_test')]
     found += [(f'tsan {file.name}', sanitized(gtest), file, False) for file in executables('build-tsan', 'weir_*_test') if file.name[5:-5] in ('engine', 'store', 'http')]
     if (ROOT / 'build-tsan/weir').exists():
         found += [(f'tsan {file.relative_to(ROOT)}', sanitized(unittest_file), file, False) for file in sorted((ROOT / 'tests/http').glob('test_*.py'))]
     found += [(f'fuzz {file.name}', fuzz, file, False) for file in executables('build-fuzz/fuzz', '*_fuzz')]
     return found + [('scripts/check-tidy', lambda _: command([ROOT / 'scripts/check-tidy'], 3600), None, False),
-                    ('scripts/test-bare', lambda _: command([ROOT / 'scripts/test-bare'], 2 * 3600, HOME=str(pathlib.Path.home())), None, True)]
+                    ('scripts/check-neon', lambda _: command([ROOT / 'scripts/check-neon']), None, False),
+                    ('scripts/test-bare', lambda _: command([ROOT / 'scripts/test-bare'], 2 * 3600, HOME=str(pathlib.Path.home()), WEIR_LONG=None), None, True)]
 
 
-def jobs():
+def part(name):
+    """What a job's line is summed under: its build, its folder, or the script that it is."""
+    return name if name.startswith('scripts/') else name.split()[0] if ' ' in name else name.rpartition('/')[0]
+
+
+def jobs(everything):
     """(name, function, argument, exclusive): long ones first, so that two workers end together."""
-    found = long_jobs() if ENV.get('WEIR_LONG') else []
+    found = long_jobs() if everything else []
     for file in sorted((ROOT / 'tests').glob('*/test_*.py')):
         found.append((file.relative_to(ROOT).as_posix(), unittest_file, file, 'perf' in file.name))
     for file in sorted((ROOT / 'tests').glob('*/*.test.mjs')) + sorted((ROOT / 'src/ui').glob('**/*.test.*js')):
@@ -172,29 +180,43 @@ def jobs():
 
 
 def main(arguments):
-    if '--all' in arguments:
+    everything = '--all' in arguments
+    if everything:
         ENV['WEIR_LONG'] = '1'
     words = [a for a in arguments if not a.startswith('-')]
-    todo = [job for job in jobs() if not words or any(word in job[0] for word in words)]
-    total, began, skips, broken = Outcome(), time.monotonic(), [], []
+    todo = [job for job in jobs(everything) if not words or any(word in job[0] for word in words)]
+    total, began, skips, broken, parts = Outcome(), time.monotonic(), [], [], {}
 
     def one(job):
         name, function, argument, _ = job
         t0 = time.monotonic()
-        out = function(argument)
+        try:
+            out = function(argument)
+        except Exception:  # of one that cannot be run at all the others are not the worse
+            out = Outcome()
+            out.failed, out.text = 1, traceback.format_exc()
+        seconds = time.monotonic() - t0
         mark = 'FAIL' if out.failed else 'ok  '
         if COLOUR:
             mark = f'\033[3{1 if out.failed else 2}m{mark}\033[0m'
         print(f'{mark} {name}: {out.passed} passed' + (f', {out.failed} failed' if out.failed else '') +
-              (f', {len(out.skips)} skipped' if out.skips else '') + f' ({time.monotonic() - t0:.1f} s)', flush=True)
+              (f', {len(out.skips)} skipped' if out.skips else '') + f' ({seconds:.1f} s)', flush=True)
         if out.failed:
             print('\n'.join('    ' + line for line in out.text.splitlines()[-60:]), flush=True)
-        return name, out
+        return name, out, seconds
 
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(one, [job for job in todo if not job[3]]))
     results += [one(job) for job in todo if job[3]]          # those that measure have the machine to themselves
-    for name, out in results:
+    for step in reversed([a.removeprefix('--step=') for a in arguments if a.startswith('--step=')]):
+        mark, seconds, name = step.split(':', 2)
+        out = Outcome()
+        out.passed, out.failed = (1, 0) if mark == 'ok' else (0, 1)
+        results.insert(0, (f'step {name}', out, float(seconds)))
+    for name, out, seconds in results:
+        sums = parts.setdefault(name if name.startswith('step ') else part(name), [0, 0, 0, 0.0])
+        for i, more in enumerate((out.passed, out.failed, len(out.skips), seconds)):
+            sums[i] += more
         total.passed += out.passed
         total.failed += out.failed
         skips += [(f'{name}: {case}', reason) for case, reason in out.skips]
@@ -208,6 +230,9 @@ def main(arguments):
     if not results:
         print('no test has such a name')
         total.failed += 1
+    if everything:
+        for name, (passed, failed, skipped, seconds) in parts.items():
+            print(f'part {name}: {passed} passed, {failed} failed, {skipped} skipped, {seconds:.0f} s')
     if broken:
         print('failed: ' + ', '.join(broken))
     print(f'after {time.monotonic() - began:.0f} s')
