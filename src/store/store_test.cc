@@ -427,6 +427,31 @@ TEST(Store, WorkThatNobodyAnswersIsGivenAgainAndDiesInTheEnd) {
   EXPECT_EQ(OK(t->reader()->work(Stage::encode)).queued, 2);
 }
 
+// Found by the plain model, whose evaluation order clang changes: who had lost all of a source was not asked again when the last one who had kept it went.
+TEST(Store, WhatOnlyOneReaderKeptGoesWithThatReader) {
+  TempStore t("kept");
+  const UserId keeps = OK(t->write([](Writer& w) { return w.add_user("keeps", start); }));
+  const UserId forgets = OK(t->write([](Writer& w) { return w.add_user("forgets", start); }));
+  const SourceId source = OK(t->write([](Writer& w) { return w.add_feed("https://a.example/", start); }));
+  for (const auto [user, days] : {std::pair(keeps, 0), std::pair(forgets, 5)}) {
+    OK(t->write([&](Writer& w) { return w.subscribe(user, source, "", ""); }));
+    OK(t->write([&](Writer& w) { return w.edit_subscription(user, source, {}, {}, std::optional(days)); }));
+  }
+  OK(t->write([&](Writer& w) { return w.commit_fetch(outcome_of(source, start, {item_of("1", "a", "b"), item_of("2", "a", "b"), item_of("3", "a", "b")})); }));
+  const Time later = start + std::chrono::days(6);
+  const auto purge = [&] {
+    while (OK(t->write([&](Writer& w) { return w.purge(later, 1); }))) {}
+  };
+  const auto total = [&](UserId user) { return OK(t->reader()->subscriptions(user)).at(0).total; };
+  purge();
+  EXPECT_EQ(total(keeps), 3);
+  EXPECT_EQ(total(forgets), 0);
+  OK(t->write([&](Writer& w) { return w.unsubscribe(keeps, source); }));
+  purge();
+  OK(t->write([&](Writer& w) { return w.subscribe(keeps, source, "", ""); }));
+  EXPECT_EQ(total(keeps), 0);
+}
+
 TEST(Position, BitsAreWhatASetIs) {
   std::mt19937 random(7);
   for (int round = 0; round < 50; ++round) {

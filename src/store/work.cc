@@ -212,11 +212,11 @@ struct Rule {
   std::int64_t keep = 0, keep_starred = 0, purged = -1;
 };  // days, 0: for ever
 
-// What is to be looked at: readers' rules, a subscription's own going before.
+// What is to be looked at: readers' rules, a subscription's own going before. Also of those who have no item of a source any more: when another reader who
+// kept some goes, their rule takes these.
 Result<std::vector<Rule>> rules(Connection& db) {
   std::vector<Rule> out;
-  Query query(db,
-              "SELECT u.id, s.source, s.keep, s.purged, u.settings FROM users u JOIN subscriptions s ON s.user=u.id WHERE s.total>0 ORDER BY u.id, s.source");
+  Query query(db, "SELECT u.id, s.source, s.keep, s.purged, u.settings FROM users u JOIN subscriptions s ON s.user=u.id ORDER BY u.id, s.source");
   json::object settings;
   UserId last;
   while (TRY(query.next())) {
