@@ -93,12 +93,14 @@ std::size_t status_bytes(std::string_view key) {
 
 // Bytes that f holds at its peak beyond what it returns, to the page: the process's high-water mark, with every large block taken from the kernel anew.
 std::size_t scratch(const std::function<std::size_t()>& f) {
+  // NOLINTBEGIN(concurrency-mt-unsafe): nothing else runs while this measures
   ::mallopt(M_MMAP_THRESHOLD, 4096);
   ::malloc_trim(0);
   std::ofstream("/proc/self/clear_refs") << "5";
   const std::size_t before = status_bytes("VmRSS"), returned = f(), peak = status_bytes("VmHWM");
   ::mallopt(M_MMAP_THRESHOLD, 32 << 20);  // as in a program that has run for a while: what was freed is kept
   ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
+  // NOLINTEND(concurrency-mt-unsafe)
   return peak > before + returned ? peak - before - returned : 0;
 }
 

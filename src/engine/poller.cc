@@ -48,9 +48,8 @@ Result<std::unique_ptr<Poller>> Poller::open(Ground ground, const std::vector<st
   const Dialer dialer = TRY(Dialer::allowing(allow_net));
   std::unique_ptr<Poller> poller(new Poller(std::move(ground)));
   FetchOptions options;
-  // As for other programs: certificates to trust, instead of the system's.
-  if (const char* file = std::getenv("SSL_CERT_FILE");
-      file != nullptr && *file != '\0') {  // NOLINT(concurrency-mt-unsafe): before any thread that could set it
+  // As for other programs: certificates to trust, instead of the system's. NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread that could set it
+  if (const char* file = std::getenv("SSL_CERT_FILE"); file != nullptr && *file != '\0') {
     if (!std::ifstream(file)) return fail(Code::invalid, "cannot be read", file, "SSL_CERT_FILE must name a file of certificates, or be unset");
     options.ca_file = file;
   }

@@ -81,7 +81,7 @@ Result<Response> remove_source(Call& call) {
 
 Result<Response> push_items(Call& call) {
   std::vector<Item> items = TRY(items_from_body(call.request.body));
-  return reply(call, report(TRY(call.engine.push(call.who.user, call.source, std::move(items)))));
+  return reply(call, report(TRY(call.engine.push(call.who.user, call.source, items))));
 }
 
 // Bytes from outside, on our own origin: only the types the engine let in, nothing may run in them, and nothing guesses another type.

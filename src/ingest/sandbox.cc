@@ -213,7 +213,7 @@ int forget_code(dl_phdr_info* object, std::size_t, void*) {
     signal(number, number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGQUIT ? SIG_IGN : SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+  sigprocmask(SIG_SETMASK, &none, nullptr);  // NOLINT(concurrency-mt-unsafe): as above
   const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null >= 0) {
     dup2(null, 0);
