@@ -433,7 +433,7 @@ TEST(Store, WhatOnlyOneReaderKeptGoesWithThatReader) {
   const UserId keeps = OK(t->write([](Writer& w) { return w.add_user("keeps", start); }));
   const UserId forgets = OK(t->write([](Writer& w) { return w.add_user("forgets", start); }));
   const SourceId source = OK(t->write([](Writer& w) { return w.add_feed("https://a.example/", start); }));
-  for (const auto [user, days] : {std::pair(keeps, 0), std::pair(forgets, 5)}) {
+  for (const auto& [user, days] : {std::pair(keeps, 0), std::pair(forgets, 5)}) {
     OK(t->write([&](Writer& w) { return w.subscribe(user, source, "", ""); }));
     OK(t->write([&](Writer& w) { return w.edit_subscription(user, source, {}, {}, std::optional(days)); }));
   }
