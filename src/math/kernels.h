@@ -65,7 +65,7 @@ struct Kernels {
   void (*product)(const Product&);
   void (*attention)(const Attention&);
   void (*attention_fast)(const Attention&);  // bf16 where the hardware has it
-  // x = (x - mean) / sqrt(variance + epsilon) · scale + shift in place, and the same (times smooth[k] in int8, when given) into `to` from row `row`.
+  // x = (x - mean) / sqrt(variance + epsilon) · scale + shift in place, and the same (times smooth[k], when given) into `to` from row `row`.
   void (*layer_norm)(View<float> x, const float* scale, const float* shift, float epsilon, const float* smooth, const Activations* to, std::size_t row);
   void (*quantise)(View<const float> x, const float* smooth, const Activations& to, std::size_t row);
   void (*add)(float* x, const float* y, std::size_t n);              // x += y

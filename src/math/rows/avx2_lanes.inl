@@ -78,9 +78,13 @@ struct Lanes {
   }
 
   static F to_float(__m256i a, __m256i b) { return {_mm256_cvtepi32_ps(a), _mm256_cvtepi32_ps(b)}; }
-  static void store_u8(std::uint8_t* p, F x) {
-    const __m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)), 0xD8);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
+  static void store_u8(std::uint8_t* p, const F (&x)[4]) {  // packs work within 128 bits: the last step puts their fours in order
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    for (int i = 0; i < 4; i += 2) {
+      const __m256i low = _mm256_packs_epi32(_mm256_cvtps_epi32(x[i].a), _mm256_cvtps_epi32(x[i].b));
+      const __m256i high = _mm256_packs_epi32(_mm256_cvtps_epi32(x[i + 1].a), _mm256_cvtps_epi32(x[i + 1].b));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + i * 16), _mm256_permutevar8x32_epi32(_mm256_packus_epi16(low, high), order));
+    }
   }
   static __m256i round_bf16(__m256 x) {
     const __m256i bits = _mm256_castps_si256(x), odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));

@@ -45,8 +45,10 @@ struct Lanes {
 
   static I zero_sum() { return _mm512_setzero_si512(); }
   static F to_float(I a) { return _mm512_cvtepi32_ps(a); }
-  static void store_u8(std::uint8_t* p, F a) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(_mm512_max_epi32(_mm512_cvtps_epi32(a), _mm512_setzero_si512())));
+  static void store_u8(std::uint8_t* p, const F (&a)[4]) {  // packs work within 128 bits: the last step puts their fours in order
+    const I low = _mm512_packs_epi32(_mm512_cvtps_epi32(a[0]), _mm512_cvtps_epi32(a[1])), high = _mm512_packs_epi32(_mm512_cvtps_epi32(a[2]), _mm512_cvtps_epi32(a[3]));
+    const I order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_storeu_si512(p, _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high)));
   }
   static void store_bf16(std::uint16_t* p, F a) {
 #ifdef WEIR_LANES_BF16

@@ -192,72 +192,103 @@ inline void put(const Activations& to, size_t row, size_t k, F v) {
   else Lanes::store_bf16(reinterpret_cast<std::uint16_t*>(base + k / 32 * Activations::step_stride + k % 32 * 2), v);
 }
 
-// One row of n values (a multiple of 64), asymmetric u8: scale = (max - min) / 255 with 0 inside, so that padding and a zero weight stay exact.
-inline void quantise_row(const float* x, size_t n, const float* smooth, const Activations& to, size_t row) {
+// R rows of n values (a multiple of 64) from row `row` on. int8 is asymmetric: scale = (max - min) / 255 with 0 inside, so that padding and a zero weight
+// stay exact. value(r, k) gives 16 values; int8 reads them twice, the second time by again(r, k).
+template <int R, class Value, class Again>
+inline __attribute__((always_inline)) void write_rows(const Activations& to, size_t row, size_t n, Value value, Again again) {
   if (to.format != Format::int8) {
-    for (size_t k = 0; k < n; k += 16) put(to, row, k, Lanes::load(x + k));
+    for (size_t k = 0; k < n; k += 16) WEIR_UNROLL for (int r = 0; r < R; ++r) put(to, row + r, k, value(r, k));
     return;
   }
-  std::byte* base = to.at(row);
-  const size_t group = n / to.groups;
-  for (size_t g = 0; g < to.groups; ++g) {
-    F low = Lanes::zero(), high = Lanes::zero();
-    for (size_t k = g * group; k < (g + 1) * group; k += 16) {
-      F v = Lanes::load(x + k);
-      if (smooth != nullptr) v = Lanes::mul(v, Lanes::load(smooth + k));
-      low = Lanes::min(low, v);
-      high = Lanes::max(high, v);
+  u8* base[R];
+  WEIR_UNROLL for (int r = 0; r < R; ++r) base[r] = reinterpret_cast<u8*>(to.at(row + r));
+  const size_t groups = to.groups, group = n / groups;
+  for (size_t g = 0; g < groups; ++g) {
+    F low[R], high[R], factor[R], offset[R];
+    WEIR_UNROLL for (int r = 0; r < R; ++r) low[r] = high[r] = Lanes::zero();
+    for (size_t k = g * group; k < (g + 1) * group; k += 16) WEIR_UNROLL for (int r = 0; r < R; ++r) {
+      const F v = value(r, k);
+      low[r] = Lanes::min(low[r], v);
+      high[r] = Lanes::max(high[r], v);
     }
-    const float lowest = Lanes::least(low);
-    float scale = (Lanes::greatest(high) - lowest) * (1.0F / 255.0F);
-    if (!(scale > 1e-20F)) scale = 1e-20F;
-    const float inverse = 1.0F / scale;
-    const float zero = __builtin_floorf(0.5F - lowest * inverse);
-    to.scale[row * to.groups + g] = scale;
-    to.shift[row * to.groups + g] = -scale * zero;
-    const F factor = Lanes::set(inverse), offset = Lanes::set(zero);
-    for (size_t k = g * group; k < (g + 1) * group; k += 16) {
-      F v = Lanes::load(x + k);
-      if (smooth != nullptr) v = Lanes::mul(v, Lanes::load(smooth + k));
-      Lanes::store_u8(reinterpret_cast<u8*>(base + k / 64 * Activations::step_stride + k % 64), Lanes::fma(v, factor, offset));
+    WEIR_UNROLL for (int r = 0; r < R; ++r) {
+      const float lowest = Lanes::least(low[r]);
+      float scale = (Lanes::greatest(high[r]) - lowest) * (1.0F / 255.0F);
+      if (!(scale > 1e-20F)) scale = 1e-20F;
+      const float inverse = 1.0F / scale;
+      const float zero = __builtin_floorf(0.5F - lowest * inverse);
+      to.scale[(row + r) * groups + g] = scale;
+      to.shift[(row + r) * groups + g] = -scale * zero;
+      factor[r] = Lanes::set(inverse);
+      offset[r] = Lanes::set(zero);
+    }
+    for (size_t k = g * group; k < (g + 1) * group; k += 64) WEIR_UNROLL for (int r = 0; r < R; ++r) {
+      F v[4];
+      WEIR_UNROLL for (int i = 0; i < 4; ++i) v[i] = Lanes::fma(again(r, k + static_cast<size_t>(i) * 16), factor[r], offset[r]);
+      Lanes::store_u8(base[r] + k / 64 * Activations::step_stride, v);
     }
   }
+}
+
+// f<R>(row) for all rows, some at once: what is summed or compared over a row is a chain, and chains hide each other's latency.
+template <class F>
+inline __attribute__((always_inline)) void some_rows_at_once(size_t rows, F f) {
+  constexpr int R = Lanes::rows / 2;
+  size_t r = 0;
+  for (; r + R <= rows; r += R) f.template operator()<R>(r);
+  for (; r < rows; ++r) f.template operator()<1>(r);
 }
 
 void quantise_all(View<const float> x, const float* smooth, const Activations& to, size_t row) {
-  for (size_t r = 0; r < x.rows; ++r) quantise_row(x.data + r * x.stride, x.columns, smooth, to, row + r);
-}
-
-inline void layer_norm_row(const float* x, float* y, size_t n, const float* scale, const float* shift, float epsilon) {
-  F sum = Lanes::zero();
-  size_t k = 0;
-  for (; k + 16 <= n; k += 16) sum = Lanes::add(sum, Lanes::load(x + k));
-  if (k < n) sum = Lanes::add(sum, Lanes::load(x + k, n - k, 0.0F));
-  const float mean = Lanes::sum(sum) / static_cast<float>(n);
-  const F mean_lanes = Lanes::set(mean);
-  F squares = Lanes::zero();
-  for (k = 0; k + 16 <= n; k += 16) {
-    const F d = Lanes::sub(Lanes::load(x + k), mean_lanes);
-    squares = Lanes::fma(d, d, squares);
-  }
-  if (k < n) {
-    const F d = Lanes::sub(Lanes::load(x + k, n - k, mean), mean_lanes);
-    squares = Lanes::fma(d, d, squares);
-  }
-  const F factor = Lanes::set(1.0F / square_root(Lanes::sum(squares) / static_cast<float>(n) + epsilon));
-  for (k = 0; k < n; k += 16) {
-    const size_t m = least(16, n - k);
-    const F d = Lanes::mul(Lanes::sub(Lanes::load(x + k, m, 0.0F), mean_lanes), factor);
-    Lanes::store(y + k, Lanes::fma(d, Lanes::load(scale + k, m, 0.0F), Lanes::load(shift + k, m, 0.0F)), m);
-  }
+  some_rows_at_once(x.rows, [&]<int R>(size_t first) {
+    const auto value = [at = x.data + first * x.stride, stride = x.stride, smooth](int r, size_t k) {
+      const F v = Lanes::load(at + r * stride + k);
+      return smooth == nullptr ? v : Lanes::mul(v, Lanes::load(smooth + k));
+    };
+    write_rows<R>(to, row + first, x.columns, value, value);
+  });
 }
 
 void layer_norm_all(View<float> x, const float* scale, const float* shift, float epsilon, const float* smooth, const Activations* to, size_t row) {
-  for (size_t r = 0; r < x.rows; ++r) {
-    float* at = x.data + r * x.stride;
-    layer_norm_row(at, at, x.columns, scale, shift, epsilon);
-    if (to != nullptr) quantise_row(at, x.columns, smooth, *to, row + r);
-  }
+  const size_t n = x.columns, whole = n / 16 * 16;
+  some_rows_at_once(x.rows, [&]<int R>(size_t first) __attribute__((always_inline)) {
+    float* const at = x.data + first * x.stride;
+    const size_t stride = x.stride;
+    float middle[R];
+    F sum[R], mean[R], factor[R];
+    WEIR_UNROLL for (int r = 0; r < R; ++r) sum[r] = Lanes::zero();
+    for (size_t k = 0; k < whole; k += 16) WEIR_UNROLL for (int r = 0; r < R; ++r) sum[r] = Lanes::add(sum[r], Lanes::load(at + r * stride + k));
+    WEIR_UNROLL for (int r = 0; r < R; ++r) {
+      if (whole < n) sum[r] = Lanes::add(sum[r], Lanes::load(at + r * stride + whole, n - whole, 0.0F));
+      middle[r] = Lanes::sum(sum[r]) / static_cast<float>(n);
+      mean[r] = Lanes::set(middle[r]);
+      sum[r] = Lanes::zero();
+    }
+    const auto add_square = [&](int r, F v) {
+      const F d = Lanes::sub(v, mean[r]);
+      sum[r] = Lanes::fma(d, d, sum[r]);
+    };
+    for (size_t k = 0; k < whole; k += 16) WEIR_UNROLL for (int r = 0; r < R; ++r) add_square(r, Lanes::load(at + r * stride + k));
+    WEIR_UNROLL for (int r = 0; r < R; ++r) {
+      if (whole < n) add_square(r, Lanes::load(at + r * stride + whole, n - whole, middle[r]));
+      factor[r] = Lanes::set(1.0F / square_root(Lanes::sum(sum[r]) / static_cast<float>(n) + epsilon));
+    }
+    const auto normal = [&](int r, size_t k, size_t m) {
+      float* const v = at + r * stride + k;
+      const F d = Lanes::mul(Lanes::sub(Lanes::load(v, m, 0.0F), mean[r]), factor[r]);
+      const F y = Lanes::fma(d, Lanes::load(scale + k, m, 0.0F), Lanes::load(shift + k, m, 0.0F));
+      Lanes::store(v, y, m);
+      return y;
+    };
+    const auto smoothed = [&](F v, size_t k) { return smooth == nullptr ? v : Lanes::mul(v, Lanes::load(smooth + k)); };
+    if (to == nullptr) {
+      for (size_t k = 0; k < n; k += 16) WEIR_UNROLL for (int r = 0; r < R; ++r) normal(r, k, least(16, n - k));
+    } else {
+      write_rows<R>(
+          *to, row + first, n, [&](int r, size_t k) { return smoothed(normal(r, k, 16), k); },
+          [&](int r, size_t k) { return smoothed(Lanes::load(at + r * stride + k), k); });
+    }
+  });
 }
 
 // ---------------------------------------------------------------------------------------------------------------- products

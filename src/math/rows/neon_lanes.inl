@@ -51,9 +51,11 @@ struct Lanes {
 
   static I zero_sum() { return {{vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)}}; }
   static F to_float(I a) { return each([&](int i) { return vcvtq_f32_s32(a.v[i]); }); }
-  static void store_u8(std::uint8_t* p, F a) {
-    const auto narrow = [&](int i) { return vqmovn_s32(vcvtnq_s32_f32(a.v[i])); };
-    vst1q_u8(p, vcombine_u8(vqmovun_s16(vcombine_s16(narrow(0), narrow(1))), vqmovun_s16(vcombine_s16(narrow(2), narrow(3)))));
+  static void store_u8(std::uint8_t* p, const F (&a)[4]) {
+    for (int j = 0; j < 4; ++j) {
+      const auto narrow = [&](int i) { return vqmovn_s32(vcvtnq_s32_f32(a[j].v[i])); };
+      vst1q_u8(p + j * 16, vcombine_u8(vqmovun_s16(vcombine_s16(narrow(0), narrow(1))), vqmovun_s16(vcombine_s16(narrow(2), narrow(3)))));
+    }
   }
   static void store_bf16(std::uint16_t* p, F a) {
     for (int i = 0; i < 4; ++i) {

@@ -98,9 +98,9 @@ struct Lanes {
   static F to_float(I a) {
     return each([&](int i) { return static_cast<float>(a.v[i]); });
   }
-  static void store_u8(std::uint8_t* p, F a) {
-    for (int i = 0; i < 16; ++i) {
-      const float r = round_small(a.v[i]);
+  static void store_u8(std::uint8_t* p, const F (&a)[4]) {
+    for (int i = 0; i < 64; ++i) {
+      const float r = round_small(a[i / 16].v[i % 16]);
       p[i] = static_cast<std::uint8_t>(r < 0 ? 0 : r > 255 ? 255 : r);
     }
   }
