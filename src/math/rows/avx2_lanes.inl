@@ -1,16 +1,12 @@
 // 16 lanes in two ymm registers. Needs AVX2 and FMA; with WEIR_LANES_VNNI also AVX-VNNI. The integer sums are exact in both.
 struct Lanes {
   struct F { __m256 a, b; };
-#ifdef WEIR_LANES_VNNI
   struct I { __m256i a, b; };
-#else
-  struct I { __m256i a, b, c, d; };  // of 4 outputs each: two partial sums an output. No arrays: g++ 12 would keep them in memory
-#endif
   static constexpr int rows = 4, halves = 1;
 #ifdef WEIR_LANES_VNNI
-  static constexpr int rows_int8 = 4;
+  static constexpr std::size_t int8_bytes = 1;
 #else
-  static constexpr int rows_int8 = 2;  // four registers of sums a row
+  static constexpr std::size_t int8_bytes = 2;  // u8 · s8 by products of 16 bits: pmaddubsw would saturate
 #endif
 
   static __m256i mask(std::size_t n, int from) {
@@ -77,7 +73,6 @@ struct Lanes {
     return _mm_cvtss_f32(_mm_min_ss(d, _mm_shuffle_ps(d, d, 1)));
   }
 
-  static F to_float(__m256i a, __m256i b) { return {_mm256_cvtepi32_ps(a), _mm256_cvtepi32_ps(b)}; }
   static void store_u8(std::uint8_t* p, const F (&x)[4]) {  // packs work within 128 bits: the last step puts their fours in order
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     for (int i = 0; i < 4; i += 2) {
@@ -102,42 +97,50 @@ struct Lanes {
     __builtin_memcpy(&w, p, 4);
     return w;
   }
+  static I zero_sum() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+  static F to_float(I x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+  static __m256i ints(const std::byte* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
 #ifdef WEIR_LANES_VNNI
   using Quads = I;
   using One = __m256i;
-  static I zero_sum() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
-  static F to_float(I x) { return to_float(x.a, x.b); }
-  static Quads quads(const std::byte* p) {
-    return {_mm256_load_si256(reinterpret_cast<const __m256i*>(p)), _mm256_load_si256(reinterpret_cast<const __m256i*>(p + 32))};
-  }
+  static Quads quads(const std::byte* p) { return {ints(p), ints(p + 32)}; }
   static One quad(const std::byte* p) { return _mm256_set1_epi32(word_at(p)); }
   static __attribute__((always_inline)) void add_quads(One x, const Quads& w, I& s) {
     asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(s.a) : "x"(x), "x"(w.a));
     asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(s.b) : "x"(x), "x"(w.b));
   }
 #else
-  // u8 · s8 as 16-bit pairs: pmaddubsw would saturate.
-  struct Quads { __m256i a, b, c, d; };
-  using One = __m256i;
-  static I zero_sum() { return {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()}; }
-  static F to_float(const I& x) {
-    const __m256i a = _mm256_permute4x64_epi64(_mm256_hadd_epi32(x.a, x.b), 0xD8), b = _mm256_permute4x64_epi64(_mm256_hadd_epi32(x.c, x.d), 0xD8);
-    return to_float(a, b);
+  // Of each four inputs the even two and the odd two, as words of 16 bits: one vpmaddwd and one vpaddd each, eight outputs at once.
+  struct Quads { I even, odd; };
+  struct One { __m256i even, odd; };
+  static void put(std::byte* p, __m256i x) { _mm256_store_si256(reinterpret_cast<__m256i*>(p), x); }
+  template <int R>
+  static void widen_rows(const std::byte* from, std::byte* to) {  // a row's 64 bytes: even ones, odd ones
+    for (int i = 0; i < R * 2; ++i) {
+      const __m256i x = ints(from + i * 32);
+      put(to + i / 2 * 128 + i % 2 * 32, _mm256_and_si256(x, _mm256_set1_epi16(0xFF)));
+      put(to + i / 2 * 128 + i % 2 * 32 + 64, _mm256_srli_epi16(x, 8));
+    }
   }
-  static Quads quads(const std::byte* p) {
-    const auto* q = reinterpret_cast<const __m128i*>(p);
-    return {_mm256_cvtepi8_epi16(_mm_load_si128(q)), _mm256_cvtepi8_epi16(_mm_load_si128(q + 1)), _mm256_cvtepi8_epi16(_mm_load_si128(q + 2)), _mm256_cvtepi8_epi16(_mm_load_si128(q + 3))};
+  static void widen_weights(const std::byte* from, std::byte* to) {  // 16 quads of 16 outputs
+    for (int g = 0; g < 16; ++g, from += 64, to += 128)
+      for (int i = 0; i < 64; i += 32) {
+        const __m256i w = ints(from + i);
+        put(to + i, _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
+        put(to + i + 64, _mm256_srai_epi16(w, 8));
+      }
   }
-  static One quad(const std::byte* p) { return _mm256_cvtepu8_epi16(_mm_set1_epi32(word_at(p))); }
+  static Quads quads(const std::byte* p) { return {{ints(p), ints(p + 32)}, {ints(p + 64), ints(p + 96)}}; }
+  static One quad(const std::byte* p) { return {_mm256_set1_epi32(word_at(p)), _mm256_set1_epi32(word_at(p + 64))}; }
   static __attribute__((always_inline)) void add_pair(__m256i& s, __m256i x, __m256i w) {
     __m256i product;
     asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(s), "=&x"(product) : "x"(x), "x"(w));
   }
   static __attribute__((always_inline)) void add_quads(One x, const Quads& w, I& s) {
-    add_pair(s.a, x, w.a);
-    add_pair(s.b, x, w.b);
-    add_pair(s.c, x, w.c);
-    add_pair(s.d, x, w.d);
+    add_pair(s.a, x.even, w.even.a);
+    add_pair(s.b, x.even, w.even.b);
+    add_pair(s.a, x.odd, w.odd.a);
+    add_pair(s.b, x.odd, w.odd.b);
   }
 #endif
   template <Format format>

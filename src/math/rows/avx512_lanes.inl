@@ -2,7 +2,8 @@
 struct Lanes {
   using F = __m512;
   using I = __m512i;
-  static constexpr int rows = 8, halves = 2, rows_int8 = rows;
+  static constexpr int rows = 8, halves = 2;
+  static constexpr std::size_t int8_bytes = 1;
 
   static __mmask16 mask(std::size_t n) { return static_cast<__mmask16>(n >= 16 ? 0xFFFFU : (1U << n) - 1U); }
   static F load(const float* p) { return _mm512_loadu_ps(p); }

@@ -293,19 +293,32 @@ void layer_norm_all(View<float> x, const float* scale, const float* shift, float
 
 // ---------------------------------------------------------------------------------------------------------------- products
 
-// A tile: R rows by H halves of a panel (16 outputs each), over `steps` steps; the sums stay in registers.
+// A tile: R rows by H halves of a panel (16 outputs each), over `steps` steps; the sums stay in registers. A row without products of 8 bits multiplies
+// 16-bit ones (Lanes::int8_bytes = 2): activations are widened here a step at a time, weights too, unless the caller widened the panel for many tiles before.
 template <Format format>
 using Sum = std::conditional_t<format == Format::int8, I, F>;
+template <Format format>
+constexpr size_t wide = format == Format::int8 ? Lanes::int8_bytes : 1;
+constexpr size_t most_wide_steps = 24;  // 48 KiB
 
-template <Format format, int R, int H>
-inline __attribute__((always_inline)) void tile(const std::byte* a, const std::byte* b, size_t steps, Sum<format> (&sum)[R][H]) {
-  for (size_t s = 0; s < steps; ++s, a += Activations::step_stride, b += Packed::panel_outputs * Packed::step_bytes) {
+template <Format format, int R, int H, class L = Lanes>  // a parameter: only a wide row has the functions that widen
+inline __attribute__((always_inline)) void tile(const std::byte* a, const std::byte* b, const std::byte* widened, size_t steps, Sum<format> (&sum)[R][H]) {
+  constexpr size_t W = wide<format>;
+  for (size_t s = 0; s < steps; ++s) {
+    const std::byte *x = a + s * Activations::step_stride, *y = b + s * Packed::panel_outputs * Packed::step_bytes;
+    alignas(64) std::byte x_wide[W == 2 ? R * 128 : 1], y_wide[W == 2 ? 2048 : 1];
+    if constexpr (W == 2) {
+      L::template widen_rows<R>(x, x_wide);
+      if (widened == nullptr) L::widen_weights(y, y_wide);
+      x = x_wide;
+      y = widened == nullptr ? y_wide : widened + s * 2048;
+    }
     for (size_t g = 0; g < 16; ++g) {
       typename Lanes::template Loaded<format> w[H];
-      WEIR_UNROLL for (int h = 0; h < H; ++h) w[h] = Lanes::template weights<format>(b + h * 1024 + g * 64);
+      WEIR_UNROLL for (int h = 0; h < H; ++h) w[h] = Lanes::template weights<format>(y + h * 1024 + g * 64 * W);
       WEIR_UNROLL for (int r = 0; r < R; ++r) {
-        const auto x = Lanes::template broadcast<format>(a + r * 64 + g * 4);
-        WEIR_UNROLL for (int h = 0; h < H; ++h) Lanes::template multiply_add<format>(x, w[h], sum[r][h]);
+        const auto v = Lanes::template broadcast<format>(x + r * 64 * W + g * 4);
+        WEIR_UNROLL for (int h = 0; h < H; ++h) Lanes::template multiply_add<format>(v, w[h], sum[r][h]);
       }
     }
   }
@@ -323,71 +336,78 @@ inline __attribute__((always_inline)) void finish(F v, float* out, size_t column
   }
 }
 
-// R rows from `row`, one panel; every group.
-template <Format format, Epilogue epilogue, int R>
-inline __attribute__((always_inline)) void block(const Product& p, size_t row, size_t panel, size_t live) {
-  constexpr int H = Lanes::halves;
-  const size_t all = p.w->steps(), per_group = all / p.w->groups();
-  const std::byte* b = p.w->panel(panel) + p.group * per_group * 2048;
+// R rows from `row` by H halves of a panel from `column`, every group; all of it goes to `out`.
+template <Format format, Epilogue epilogue, int R, int H>
+inline __attribute__((always_inline)) void block(const Product& p, size_t row, size_t column, const F (&bias)[H], const std::byte* widened, float* out,
+                                                 size_t stride) {
+  const size_t per_group = p.w->steps() / p.w->groups();
   const std::byte* a = p.a.at(row);
-  for (int half = 0; half < 2; half += H) {
-    const size_t column = panel * 32 + static_cast<size_t>(half) * 16, out_column = column - p.panel * 32;
-    if (out_column >= p.columns) return;
-    if constexpr (format != Format::int8) {
-      Sum<format> sum[R][H];
-      WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h) sum[r][h] = Lanes::zero();
-      tile<format, R, H>(a, b + half * 1024, p.groups * per_group, sum);
+  const std::byte* b = p.w->panel(column / 32) + p.group * per_group * 2048 + column % 32 * 64;
+  if constexpr (format != Format::int8) {
+    F sum[R][H];
+    WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h) sum[r][h] = Lanes::zero();
+    tile<format, R, H>(a, b, nullptr, p.groups * per_group, sum);
+    WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h)
+      finish<format, epilogue>(Lanes::add(sum[r][h], bias[h]), out + static_cast<size_t>(r) * stride + h * 16, 16);
+  } else {
+    F total[R][H];
+    const auto add_group = [&](size_t g, auto before) __attribute__((always_inline)) {  // scale · (w_scale · Σ) + shift · w_sum + what was before
+      I sum[R][H];
+      WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h) sum[r][h] = Lanes::zero_sum();
+      tile<format, R, H>(a + g * per_group * Activations::step_stride, b + g * per_group * 2048, widened == nullptr ? nullptr : widened + g * per_group * 2048,
+                         per_group, sum);
+      const float *scales = p.w->scales() + column, *sums = p.w->sums(p.group + g) + column;
       WEIR_UNROLL for (int r = 0; r < R; ++r) {
-        if (static_cast<size_t>(r) >= live) break;
+        const size_t at = (row + r) * p.a.groups + g;
+        const F scale = Lanes::set(p.a.scale[at]), shift = Lanes::set(p.a.shift[at]);
         WEIR_UNROLL for (int h = 0; h < H; ++h) {
-          const size_t c = out_column + h * 16;
-          if (c >= p.columns) break;
-          F v = sum[r][h];
-          if (p.bias != nullptr) v = Lanes::add(v, Lanes::load(p.bias + column + h * 16, left(p.columns, c), 0.0F));
-          finish<format, epilogue>(v, p.out + (row - p.row + r) * p.out_stride + c, p.columns - c);
+          const F product = Lanes::mul(Lanes::to_float(sum[r][h]), Lanes::load(scales + h * 16));
+          total[r][h] = Lanes::fma(product, scale, Lanes::fma(shift, Lanes::load(sums + h * 16), before(r, h)));
         }
       }
-    } else {
-      F total[R][H];
-      WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h)
-        total[r][h] = p.bias != nullptr ? Lanes::load(p.bias + column + h * 16, left(p.columns, out_column + h * 16), 0.0F) : Lanes::zero();
-      for (size_t g = 0; g < p.groups; ++g) {
-        Sum<format> sum[R][H];
-        WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h) sum[r][h] = Lanes::zero_sum();
-        tile<format, R, H>(a + g * per_group * Activations::step_stride, b + half * 1024 + g * per_group * 2048, per_group, sum);
-        const float* sums = p.w->sums(p.group + g);
-        WEIR_UNROLL for (int r = 0; r < R; ++r) {
-          const size_t at = (row + r) * p.a.groups + g;
-          const F scale = Lanes::set(p.a.scale[at]), shift = Lanes::set(p.a.shift[at]);
-          WEIR_UNROLL for (int h = 0; h < H; ++h) {  // scale · (w_scale · Σ) + shift · w_sum + what was
-            const size_t c = column + h * 16;
-            const F product = Lanes::mul(Lanes::to_float(sum[r][h]), Lanes::load(p.w->scales() + c));
-            total[r][h] = Lanes::fma(product, scale, Lanes::fma(shift, Lanes::load(sums + c), total[r][h]));
-          }
-        }
-      }
-      WEIR_UNROLL for (int r = 0; r < R; ++r) {
-        if (static_cast<size_t>(r) >= live) break;
-        WEIR_UNROLL for (int h = 0; h < H; ++h) {
-          const size_t c = out_column + h * 16;
-          if (c < p.columns) finish<format, epilogue>(total[r][h], p.out + (row - p.row + r) * p.out_stride + c, p.columns - c);
-        }
-      }
-    }
+    };
+    add_group(0, [&](int, int h) { return bias[h]; });  // apart, for the totals of a single group need no registers beside its sums
+    for (size_t g = 1; g < p.groups; ++g) add_group(g, [&](int r, int h) { return total[r][h]; });
+    WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h)
+      finish<format, epilogue>(total[r][h], out + static_cast<size_t>(r) * stride + h * 16, 16);
   }
 }
 
+// The same where less than R rows or H halves are wanted: through a tile of their size.
+template <Format format, Epilogue epilogue, int R, int H>
+__attribute__((noinline)) void part_of_block(const Product& p, size_t row, size_t column, const F (&bias)[H], const std::byte* widened, float* out,
+                                             size_t rows, size_t columns) {
+  alignas(64) float whole[R * H * 16];
+  const auto each = [&](auto move) {
+    for (size_t r = 0; r < rows; ++r)
+      for (size_t c = 0; c < columns; c += 16) move(out + r * p.out_stride + c, whole + r * H * 16 + c, left(columns, c));
+  };
+  if (epilogue == Epilogue::add) each([](const float* from, float* to, size_t n) { Lanes::store(to, Lanes::load(from, n, 0.0F)); });
+  if (R > 4 && rows <= 4) block<format, epilogue, 4, H>(p, row, column, bias, widened, whole, H * 16);
+  else block<format, epilogue, R, H>(p, row, column, bias, widened, whole, H * 16);
+  each([](float* to, const float* from, size_t n) { Lanes::store(to, Lanes::load(from), n); });
+}
+
 // A panel is read once and used by all blocks of rows while it is in L1.
-template <Format format, Epilogue epilogue>
+template <Format format, Epilogue epilogue, class L = Lanes>
 void product_as(const Product& p) {
-  constexpr size_t R = format == Format::int8 ? Lanes::rows_int8 : Lanes::rows;
-  for (size_t panel = p.panel; panel < p.panel + p.panels; ++panel) {
-    const size_t end = p.row + p.rows;
-    size_t row = p.row;
-    for (; row + R <= end; row += R) block<format, epilogue, R>(p, row, panel, R);
-    if (row < end) {
-      if (R > 4 && end - row <= 4) block<format, epilogue, 4>(p, row, panel, end - row);
-      else block<format, epilogue, R>(p, row, panel, end - row);
+  constexpr int R = Lanes::rows, H = Lanes::halves;
+  const size_t end = p.row + p.rows, per_group = p.w->steps() / p.w->groups(), steps = p.groups * per_group;
+  alignas(64) std::byte wide_panel[wide<format> == 2 ? most_wide_steps * 2048 : 1];
+  const std::byte* const widened = wide<format> == 2 && steps <= most_wide_steps ? wide_panel : nullptr;
+  for (size_t at = 0; at < least(p.columns, p.panels * 32); at += H * 16) {
+    const size_t column = p.panel * 32 + at, columns = least(H * 16, p.columns - at);
+    F bias[H];
+    for (int h = 0; h < H; ++h) bias[h] = p.bias != nullptr ? Lanes::load(p.bias + column + h * 16, left(columns, h * 16), 0.0F) : Lanes::zero();
+    if constexpr (wide<format> == 2) {
+      const std::byte* b = p.w->panel(column / 32) + p.group * per_group * 2048 + column % 32 * 64;
+      for (size_t s = 0; widened != nullptr && s < steps; ++s) L::widen_weights(b + s * 2048, wide_panel + s * 2048);
+    }
+    float* out = p.out + at;
+    for (size_t row = p.row; row < end; row += R, out += R * p.out_stride) {
+      const size_t rows = least(R, end - row);
+      if (rows == R && columns == H * 16) block<format, epilogue, R, H>(p, row, column, bias, widened, out, p.out_stride);
+      else part_of_block<format, epilogue, R, H>(p, row, column, bias, widened, out, rows, columns);
     }
   }
 }
@@ -474,8 +494,8 @@ void attention_all(const Attention& t) {
 
 template <Format format>
 double peak_of(size_t iterations) {
-  constexpr int R = format == Format::int8 ? Lanes::rows_int8 : Lanes::rows, H = Lanes::halves;
-  alignas(64) static const std::byte zeros[64] = {};
+  constexpr int R = Lanes::rows, H = Lanes::halves;
+  alignas(64) static const std::byte zeros[128] = {};
   Sum<format> sum[R][H];
   WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h) {
     if constexpr (format == Format::int8) sum[r][h] = Lanes::zero_sum();

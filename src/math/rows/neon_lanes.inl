@@ -2,7 +2,8 @@
 struct Lanes {
   struct F { float32x4_t v[4]; };
   struct I { int32x4_t v[4]; };
-  static constexpr int rows = 4, halves = 1, rows_int8 = rows;
+  static constexpr int rows = 4, halves = 1;
+  static constexpr std::size_t int8_bytes = 1;
 
   template <class G>
   static F each(G g) { return {{g(0), g(1), g(2), g(3)}}; }

@@ -15,7 +15,8 @@ struct Lanes {
   struct I {
     std::int32_t v[16];
   };
-  static constexpr int rows = 4, halves = 2, rows_int8 = rows;
+  static constexpr int rows = 4, halves = 2;
+  static constexpr std::size_t int8_bytes = 1;
 
   template <class G>
   static F each(G g) {
