@@ -136,16 +136,20 @@ void attention_amx(const Attention& t) {
       Tiles::store<0>(scores + b * 32, width * 4);
       Tiles::store<1>(scores + b * 32 + 16, width * 4);
     }
-    float inverse[R];
-    for (size_t r = 0; r < R; ++r) {  // all rows: what is beyond the text repeats its last query
-      float* row = scores + r * width;
-      F top = _mm512_set1_ps(-3e38F);
-      for (size_t j = 0; j < width; j += 16) {
-        const F s = Lanes::first(_mm512_load_ps(row + j), left(n, j), -3e38F);
-        if (j + 16 > n) _mm512_store_ps(row + j, s);
-        top = _mm512_max_ps(top, s);
+    float inverse[2][8];
+    for (size_t half = 0; half < 2; ++half) {  // all rows: what is beyond the text repeats its last query
+      float* rows = scores + half * 8 * width;
+      F top[8];
+      for (size_t r = 0; r < 8; ++r) {
+        float* row = rows + r * width;
+        top[r] = _mm512_set1_ps(-3e38F);
+        for (size_t j = 0; j < width; j += 16) {
+          const F s = Lanes::first(_mm512_load_ps(row + j), left(n, j), -3e38F);
+          if (j + 16 > n) _mm512_store_ps(row + j, s);
+          top[r] = _mm512_max_ps(top[r], s);
+        }
       }
-      inverse[r] = 1.0F / softmax_bf16(row, width, Lanes::greatest(top), weights + r * width);
+      softmax_bf16(rows, width, top, weights + half * 8 * width, inverse[half]);
     }
     Tiles::zero<0>();
     Tiles::zero<1>();
@@ -160,7 +164,7 @@ void attention_amx(const Attention& t) {
     Tiles::store<1>(&o[0][16], 128);
     for (size_t r = 0; r < live; ++r)
       for (size_t c = 0; c < 32; c += 16)
-        _mm512_storeu_ps(t.out + (first + r) * t.out_stride + c, _mm512_mul_ps(_mm512_load_ps(o[r] + c), _mm512_set1_ps(inverse[r])));
+        _mm512_storeu_ps(t.out + (first + r) * t.out_stride + c, _mm512_mul_ps(_mm512_load_ps(o[r] + c), _mm512_set1_ps(inverse[r / 8][r % 8])));
   }
   Tiles::release();
 }

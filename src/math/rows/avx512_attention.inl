@@ -40,6 +40,19 @@ inline F exp2_fast(F x) {
   return _mm512_scalef_ps(p, n);
 }
 
+// The 16 lanes of each of 8 registers by `op`, all at once: register r's in lanes of_row(r) and the one after it.
+constexpr size_t of_row(int r) { return static_cast<size_t>(r % 4 * 4 + r / 4 * 2); }
+template <class Op>
+inline F across(const F (&x)[8], Op op) {
+  F pairs[4];
+  WEIR_UNROLL for (int i = 0; i < 4; ++i)
+    pairs[i] = op(_mm512_shuffle_f32x4(x[2 * i], x[2 * i + 1], 0x44), _mm512_shuffle_f32x4(x[2 * i], x[2 * i + 1], 0xEE));
+  const F low = op(_mm512_shuffle_f32x4(pairs[0], pairs[1], 0x88), _mm512_shuffle_f32x4(pairs[0], pairs[1], 0xDD));
+  const F high = op(_mm512_shuffle_f32x4(pairs[2], pairs[3], 0x88), _mm512_shuffle_f32x4(pairs[2], pairs[3], 0xDD));
+  const F all = op(_mm512_shuffle_ps(low, high, 0x44), _mm512_shuffle_ps(low, high, 0xEE));
+  return op(all, _mm512_shuffle_ps(all, all, 0xB1));
+}
+
 // Keys and values of a head of 32 in bf16, in the order that products want: keys[16 keys][16 pairs of dimensions][16 keys], values[pair of keys][32
 // dimensions], words of two. Beyond the text they are zeros.
 struct PackedHead {
@@ -67,17 +80,24 @@ struct PackedHead {
   }
 };
 
-// 2^(s - max) in bf16; returns their sum, before rounding.
-inline float softmax_bf16(const float* s, size_t width, float max, std::uint16_t* out) {
-  const F m = _mm512_set1_ps(max);
-  F sum0 = _mm512_setzero_ps(), sum1 = sum0;
-  for (size_t j = 0; j < width; j += 32) {
-    const F e0 = exp2_fast(_mm512_sub_ps(_mm512_load_ps(s + j), m)), e1 = exp2_fast(_mm512_sub_ps(_mm512_load_ps(s + j + 16), m));
-    sum0 = _mm512_add_ps(sum0, e0);
-    sum1 = _mm512_add_ps(sum1, e1);
-    _mm512_store_si512(out + j, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(e1, e0)));
+// 8 rows of scores and, in `top`, lanes whose greatest is a row's: 2^(score - greatest) in bf16 to `out`, 1 / their sum before rounding to `inverse`.
+inline void softmax_bf16(const float* scores, size_t width, const F (&top)[8], std::uint16_t* out, float (&inverse)[8]) {
+  alignas(64) float of_rows[16];
+  _mm512_store_ps(of_rows, across(top, [](F a, F b) { return _mm512_max_ps(a, b); }));
+  F max[8], sum[8];
+  WEIR_UNROLL for (int r = 0; r < 8; ++r) {
+    max[r] = _mm512_set1_ps(of_rows[of_row(r)]);
+    sum[r] = _mm512_setzero_ps();
   }
-  return Lanes::sum(_mm512_add_ps(sum0, sum1));
+  for (size_t j = 0; j < width; j += 32)
+    WEIR_UNROLL for (int r = 0; r < 8; ++r) {
+      const float* s = scores + r * width + j;
+      const F e0 = exp2_fast(_mm512_sub_ps(_mm512_load_ps(s), max[r])), e1 = exp2_fast(_mm512_sub_ps(_mm512_load_ps(s + 16), max[r]));
+      sum[r] = _mm512_add_ps(sum[r], _mm512_add_ps(e0, e1));
+      _mm512_store_si512(out + r * width + j, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(e1, e0)));
+    }
+  _mm512_store_ps(of_rows, _mm512_div_ps(_mm512_set1_ps(1.0F), across(sum, [](F a, F b) { return _mm512_add_ps(a, b); })));
+  WEIR_UNROLL for (int r = 0; r < 8; ++r) inverse[r] = of_rows[of_row(r)];
 }
 
 #ifdef WEIR_LANES_BF16
@@ -119,7 +139,7 @@ void attention_bf16(const Attention& t) {
       }
     }
     float inverse[R];
-    for (size_t r = 0; r < live; ++r) inverse[r] = 1.0F / softmax_bf16(scores + r * width, width, Lanes::greatest(top[r]), weights + r * width);
+    softmax_bf16(scores, width, top, weights, inverse);
     F o[R][2];
     WEIR_UNROLL for (int r = 0; r < R; ++r) o[r][0] = o[r][1] = _mm512_setzero_ps();
     const auto* w = reinterpret_cast<const std::byte*>(weights);
