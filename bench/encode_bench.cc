@@ -122,8 +122,11 @@ int main(int count, char** values) {
   for (Set& s : sets)
     for (const std::string& t : s.texts) s.tokens += encoder->tokenize(t).size();
 
+  for (const Set& s : sets)  // weights and scratch are touched before anything is timed
+    if (s.name == "16") (void)encoder->encode(std::vector<std::string_view>(s.texts.begin(), s.texts.end()), pool.executor());
+  const std::size_t least = as_json ? 1 : 3;  // a race asks again and again
   const double began = seconds_of(CLOCK_MONOTONIC);
-  for (std::size_t repeat = 0; repeat < 3 || (seconds_of(CLOCK_MONOTONIC) - began < limit && repeat < 2000); ++repeat)
+  for (std::size_t repeat = 0; repeat < least || (seconds_of(CLOCK_MONOTONIC) - began < limit && repeat < 2000); ++repeat)
     for (Set& s : sets) {
       const std::vector<std::string_view> views(s.texts.begin(), s.texts.end());
       const double wall = seconds_of(CLOCK_MONOTONIC), cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID);

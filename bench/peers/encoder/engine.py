@@ -1,7 +1,11 @@
-"""One peer in a process of its own: engine.py NAME THREADS SECONDS CACHE [vectors] prints a JSON object with the samples of each figure, in tokens a second.
+"""One peer in a process of its own: engine.py NAME THREADS CACHE, driven by lines on its input, each answered by a JSON object in a line.
 
-Peers get token ids, made and padded outside the timed part. `many` runs feeds as the engine likes best when it has several streams.
+The first object tells its version. `round SECONDS` measures every figure once more (samples in tokens a second), `vectors` writes what accuracy needs into the
+cache, `proof` runs one batch for the sake of the log and tells which implementations ran, as far as the engine itself tells it. A schedule that the first round
+found slower than two thirds of the best is not measured again, but for sorted-32. Token ids are made, and padded, outside the timed part.
+`many` runs feeds as the engine likes best when it has several streams.
 """
+import collections
 import glob
 import json
 import os
@@ -12,11 +16,11 @@ import time
 ENGINES = {  # in the order of the table; the last word of OpenVINO's is its streams
     "ort-f32": "ort f32", "ort-int8": "ort int8",
     "ov-f32": "ov f32 f32 1", "ov-bf16": "ov f32 bf16 1", "ov-int8": "ov int8 f32 1", "ov-int8-bf16": "ov int8 bf16 1",
-    "ov-bf16 2 streams": "ov f32 bf16 2", "ov-int8 2 streams": "ov int8 f32 2", "ov-int8-bf16 2 streams": "ov int8 bf16 2",
+    "ov-f32 2 streams": "ov f32 f32 2", "ov-bf16 2 streams": "ov f32 bf16 2", "ov-int8 2 streams": "ov int8 f32 2", "ov-int8-bf16 2 streams": "ov int8 bf16 2",
     "torch-f32": "torch f32", "torch-bf16": "torch bf16", "torch-int8": "torch int8",
     "llama-f16": "llama f16", "llama-q8_0": "llama q8_0",
 }
-LENGTHS = (16, 64, 128, 256)
+LENGTHS, ALONE = (16, 64, 128, 256), (8, 32, 128)
 
 
 def padded(group):
@@ -38,6 +42,10 @@ class Engine:
         for f in feeds:
             self.run(f)
 
+    def parts(self):
+        """Implementations by name and how many nodes each has, where the engine can tell it better than its log."""
+        return {}
+
 
 class Ort(Engine):
     def __init__(self, threads, cache, model):
@@ -46,7 +54,7 @@ class Ort(Engine):
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         session = onnxruntime.InferenceSession(str(cache / f"{model}.onnx"), options, providers=["CPUExecutionProvider"])
         self.run = lambda f: session.run(None, {"input_ids": f[0], "attention_mask": f[1]})[0]
-        self.version, self.isa = onnxruntime.__version__, "its own dispatch"
+        self.version = onnxruntime.__version__
 
 
 class OpenVino(Engine):
@@ -66,8 +74,16 @@ class OpenVino(Engine):
             queue.wait_all()
         if self.streams > 1:
             self.many = many
-        kinds = " ".join(str(getattr(o.get_rt_info()["primitiveType"], "value", o.get_rt_info()["primitiveType"])) for o in compiled.get_runtime_model().get_ops())
-        self.version, self.isa = openvino.__version__.split("-")[0], "avx512" if "avx512" in kinds else "avx2" if "avx2" in kinds else "?"
+        self.run(padded([[101] * 16]))  # held to AVX2 its int8 softmax fails ("could not execute a primitive") if the first batch it sees is of an odd length
+        self.version, self.compiled = openvino.__version__.split("-")[0], compiled
+
+    def parts(self):
+        found = collections.Counter()
+        for node in self.compiled.get_runtime_model().get_ops():
+            kind, how = (getattr(node.get_rt_info()[k], "value", node.get_rt_info()[k]) for k in ("layerType", "primitiveType"))
+            if not how.startswith("unknown"):
+                found[f"{kind} {how}"] += 1
+        return found
 
 
 class Torch(Engine):
@@ -90,7 +106,8 @@ class Torch(Engine):
             with torch.inference_mode():
                 return model(input_ids=torch.from_numpy(f[0]), attention_mask=torch.from_numpy(f[1])).last_hidden_state.float().numpy()
         self.run = run
-        self.version, self.isa = torch.__version__.split("+")[0], torch.backends.cpu.get_cpu_capability().lower()
+        self.version = torch.__version__.split("+")[0]
+        self.parts = lambda: {f"ATen {torch.backends.cpu.get_cpu_capability().lower()}": 1}
 
 
 class Llama(Engine):
@@ -125,7 +142,7 @@ class Llama(Engine):
                 raise RuntimeError("llama_encode")
             return [np.ctypeslib.as_array(l.llama_get_embeddings_seq(context, s), (1, 384)) for s in range(f[1])]
         self.feed, self.run = feed, run
-        self.version, self.isa = l.__version__, "avx512" if b"AVX512 = 1" in l.llama_print_system_info() else "avx2"
+        self.version = l.__version__
 
 
 def sample(engine, feeds, tokens, seconds, at_least):
@@ -136,37 +153,56 @@ def sample(engine, feeds, tokens, seconds, at_least):
         a = time.perf_counter()
         engine.many(feeds)
         out.append(tokens / (time.perf_counter() - a))
-        if time.perf_counter() - began > 4 * seconds + 2:
-            break
     return out
 
 
+class Bench:
+    def __init__(self, engine, ids):
+        self.engine, self.slow = engine, set()
+        self.work = {}  # what a figure's prefix is made of: schedule to (feeds, tokens)
+        texts = {n: [[101] + [(r * 31 + c * 7919) % 29000 + 1000 for c in range(n - 2)] + [102] for r in range(32)] for n in {*LENGTHS, *ALONE}}
+        times = 1 if engine.streams == 1 else 4
+        for n in LENGTHS:
+            self.work[str(n)] = {str(b): ([engine.feed(texts[n][:b])] * times, n * b * times) for b in engine.batches}
+        for n in ALONE:
+            self.work[f"one text of {n}"] = {"1": ([engine.feed(texts[n][:1])], n)}
+        stream, ordered = ids["stream"], sorted(ids["stream"], key=len)
+        self.work["ragged"] = {name: ([engine.feed(order[i:i + b]) for i in range(0, len(order), b)], sum(map(len, stream)))
+                               for name, order, b in (("single", stream, 1), ("arrival-32", stream, 32), ("sorted-32", ordered, 32), ("sorted-8", ordered, 8))
+                               if b <= max(engine.batches)}
+
+    def round(self, seconds):
+        out = {}
+        for what, schedules in self.work.items():
+            for name, (feeds, tokens) in schedules.items():
+                if f"{what}/{name}" not in self.slow:
+                    out[f"{what}/{name}"] = sample(self.engine, feeds, tokens, seconds / 24, 1 if what == "ragged" else 2)
+            best = max(max(v) for k, v in out.items() if k.startswith(what + "/"))
+            self.slow |= {k for k, v in out.items() if k.startswith(what + "/") and max(v) < best * 2 / 3 and not k.endswith("sorted-32")}
+        return out
+
+
 def main():
-    name, threads, seconds, cache = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), pathlib.Path(sys.argv[4])
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    name, threads, cache = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
     kind, *arguments = ENGINES[name].split()
     engine = {"ort": Ort, "ov": OpenVino, "torch": Torch, "llama": Llama}[kind](threads, cache, *arguments)
     ids = json.loads((cache / "ids.json").read_text())
-    out = {"version": engine.version, "isa": engine.isa, "figures": {}}
-    for n in LENGTHS:
-        texts = [[101] + [(r * 31 + c * 7919) % 29000 + 1000 for c in range(n - 2)] + [102] for r in range(32)]
-        for b in engine.batches:
-            feeds = [engine.feed(texts[:b])] * (1 if engine.streams == 1 else 4)
-            out["figures"][f"{n}/{b}"] = sample(engine, feeds, n * b * len(feeds), seconds / 24, 5)
-    stream = ids["stream"]
-    ordered = sorted(stream, key=len)
-    for schedule, order, b in (("single", stream, 1), ("arrival-32", stream, 32), ("sorted-32", ordered, 32), ("sorted-8", ordered, 8)):
-        if b > max(engine.batches):
-            continue
-        feeds = [engine.feed(order[i:i + b]) for i in range(0, len(order), b)]
-        out["figures"][f"ragged/{schedule}"] = sample(engine, feeds, sum(map(len, stream)), seconds / 8, 2)
-    if len(sys.argv) > 5:
-        import numpy as np
-        for what in ("stream", "sts"):
-            if ids[what]:
+    bench = Bench(engine, ids)
+    print(json.dumps({"version": engine.version}), flush=True)
+    for line in sys.stdin:
+        word, *values = line.split()
+        answer = {}
+        if word == "round":
+            answer = bench.round(float(values[0]))
+        elif word == "proof":
+            engine.run(engine.feed(ids["stream"][:4]))
+            answer = engine.parts()
+        elif word == "vectors":
+            import numpy as np
+            for what in filter(ids.get, ("stream", "sts")):
                 vectors = np.stack([engine.vector(e) for e in ids[what]])
                 np.save(cache / f"{name} {what}.npy", vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-    print(json.dumps(out))
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
