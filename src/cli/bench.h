@@ -18,7 +18,7 @@ struct BenchArguments {
   std::vector<std::string> forms;  // empty: all
   std::vector<std::size_t> lengths{16, 64, 256, 1024, 4096}, heads{1, 4, 12};
   std::size_t head_columns = 32, width = 0, threads = 1;  // width: columns of all heads together; 0: heads · head_columns
-  double seconds = 0.25;                                  // a run that would take longer is left out
+  double seconds = 5;                                     // a run that would take longer is left out
   bool backward = true;
 };
 
