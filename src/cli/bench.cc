@@ -196,7 +196,9 @@ void add_bench_commands(CLI::App& app, BenchArguments& arguments) {
   sub->add_option("--head-columns", arguments.head_columns, "Columns of a head")->check(CLI::Range(1, 4096))->capture_default_str();
   sub->add_option("--width", arguments.width, "Columns of all heads together, instead")->check(CLI::Range(1, 65536));
   sub->add_option("--threads", arguments.threads, "How many")->check(CLI::Range(1, 256))->capture_default_str();
-  sub->add_option("--seconds", arguments.seconds, "Leave out what would take longer than this for one run, and say so")->check(CLI::Range(0.001, 3600.0))->capture_default_str();
+  sub->add_option("--seconds", arguments.seconds, "Leave out what would take longer than this for one run, and say so")
+      ->check(CLI::Range(0.001, 3600.0))
+      ->capture_default_str();
   sub->add_flag("!--no-backward", arguments.backward, "Forward alone");
   sub->callback([&] { arguments.what = "attention"; });
   sub = app.add_subcommand("kernels",

@@ -215,10 +215,8 @@ int bench_attention(const BenchArguments& arguments, bool as_json) {
           continue;
         if (longest > arguments.seconds) {
           const std::string reason = fmt::format("a run would take some {:.2g} s, more than --seconds {}", longest, arguments.seconds);
-          if (as_json)
-            print_json({{"bench", "attention"}, {"form", c.name}, {"tokens", length}, {"heads", heads}, {"head_columns", d}, {"left_out", reason}});
-          else
-            rows.push_back({c.name, std::to_string(length), std::to_string(heads), "left out: " + reason});
+          if (as_json) print_json({{"bench", "attention"}, {"form", c.name}, {"tokens", length}, {"heads", heads}, {"head_columns", d}, {"left_out", reason}});
+          else rows.push_back({c.name, std::to_string(length), std::to_string(heads), "left out: " + reason});
           continue;
         }
         const auto row = measure(c, length, d, form.streams, arguments, executor);

@@ -28,6 +28,11 @@ class BenchAttention(unittest.TestCase):
         self.assertEqual(len(out), 3, out)
         self.assertTrue(out[2].startswith('dot_product causal'), out)
 
+    def test_what_takes_too_long_says_so(self):
+        rows = [json.loads(line) for line in weir('--json', 'bench', 'attention', '--forms', 'additive', '--lengths', '64,4096', '--heads', '1', '--seconds', '0.001')[1].splitlines()]
+        self.assertEqual([row['tokens'] for row in rows], [64, 4096])
+        self.assertIn('more than --seconds 0.001', rows[1]['left_out'])
+
     def test_mistakes(self):
         code, _, error = weir('bench', 'attention', '--forms', 'nothing', check=False)
         self.assertEqual((code, error), (2, 'weir: --forms: no such form (dot_product, "dot_product causal", …: as the table of all names them)\n'))
