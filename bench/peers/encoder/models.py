@@ -145,9 +145,10 @@ def prepare(cache, data, count):
     tokenizer = Tokenizer.from_file(str(HOME / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(256)
-    texts, sts = stream(data, count), pairs(data)
+    texts, sts = stream(data, max(count, 256)), pairs(data)
     texts_of_pairs = [t for p in sts for t in p[1:]]
-    ids = [tokenizer.encode(t).ids for t in texts]
+    calibration = [tokenizer.encode(t).ids for t in texts]  # of all; the race may run over fewer
+    texts, ids = texts[:count], calibration[:count]
     (cache / "texts.txt").write_text("\n".join(texts) + "\n")
     (cache / "sts.txt").write_text("".join(t + "\n" for t in texts_of_pairs))
     (cache / "ids.json").write_text(json.dumps({"stream": ids, "sts": [tokenizer.encode(t).ids for t in texts_of_pairs]}))
@@ -173,14 +174,14 @@ def prepare(cache, data, count):
         import nncf
         import numpy as np
         import openvino
-        feeds = nncf.Dataset(ids, lambda e: {"input_ids": np.array([e], np.int64), "attention_mask": np.ones((1, len(e)), np.int64)})
+        feeds = nncf.Dataset(calibration, lambda e: {"input_ids": np.array([e], np.int64), "attention_mask": np.ones((1, len(e)), np.int64)})
         model = openvino.convert_model(str(cache / "f32.onnx"))
-        openvino.save_model(nncf.quantize(model, feeds, model_type=nncf.ModelType.TRANSFORMER, preset=nncf.QuantizationPreset.MIXED, subset_size=len(ids)), str(path))
+        openvino.save_model(nncf.quantize(model, feeds, model_type=nncf.ModelType.TRANSFORMER, preset=nncf.QuantizationPreset.MIXED, subset_size=len(calibration)), str(path))
 
     once("f32.onnx", lambda p: make_onnx(str(p)))
     once("int8.onnx", quantised)
     once("f32.xml", converted)
-    once(f"int8-{hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:8]}.xml", calibrated)
+    once(f"int8-{hashlib.sha256(json.dumps(calibration).encode()).hexdigest()[:8]}.xml", calibrated)
     for kind in ("f16", "q8_0"):
         once(f"{kind}.gguf", lambda p: make_gguf(str(p), kind))
     return ids, sts

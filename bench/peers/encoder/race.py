@@ -58,7 +58,7 @@ class Peer:
 
     def answer(self):
         """The next object on its output; what libraries print before it is kept."""
-        alarm = threading.Timer(300, self.process.kill)
+        alarm = threading.Timer(600, self.process.kill)
         alarm.start()
         try:
             for line in self.process.stdout:
@@ -165,15 +165,14 @@ def run_part(row, threads, rounds, a, sts):
                     engines[name] = {"proof": told}
                 peers[name] = Peer(name, row, threads, a)
                 engines.setdefault(name, {}).update(version=peers[name].version, figures={})
+                if threads > 1 and "streams" not in name:  # an engine's vectors do not depend on its threads or streams
+                    peers[name].ask("vectors")
+                tell(f"{name} is ready")
             except (RuntimeError, OSError, subprocess.SubprocessError) as e:
                 engines.pop(name, None)
                 left_out[name] = str(e)
                 tell(f"{name} left out: {e}")
         everyone = list(peers) + [f"weir-{p}" for p in OURS]
-        if threads > 1:  # an engine's vectors do not depend on its threads or streams
-            for name in peers:
-                if "streams" not in name:
-                    peers[name].ask("vectors")
         for r in range(rounds):
             for name in everyone if r % 2 == 0 else reversed(everyone):
                 if name in left_out:
@@ -280,18 +279,18 @@ def main():
     parser.add_argument("--ours", required=True)
     parser.add_argument("--data", type=pathlib.Path)
     own = next(r for r in reversed(ROWS) if ROWS[r][0] in FLAGS)
-    parser.add_argument("--only", default=f"{own}:2,{own}:1,avx2:2,avx2:1", help="parts to run: CPU row : threads, with commas; empty: the table alone")
+    parser.add_argument("--only", default=f"{own}:2,{own}:1,avx2:2,avx2:1", help="parts to run: CPU row : threads [: rounds], with commas; empty: the table alone")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2, help="about what the timed part of a fast engine takes in a round")
-    parser.add_argument("--texts", type=int, default=256, help="of the ragged stream")
+    parser.add_argument("--texts", type=int, default=128, help="of the ragged stream")
     parser.add_argument("--without", default="", help="engines to leave out, by the beginning of their names, with commas; gemm leaves the second table out")
     a = parser.parse_args()
     ids, sts = models.prepare(a.cache, a.data, a.texts)
     file = a.cache / "results of rounds.json"
     results = json.loads(file.read_text()) if file.exists() else {}
     for part in filter(None, a.only.split(",")):
-        row, threads = part.split(":")
-        results[part] = json.loads(json.dumps(run_part(row, int(threads), a.rounds, a, sts)))
+        row, threads, *rounds = part.split(":")
+        results[f"{row}:{threads}"] = json.loads(json.dumps(run_part(row, int(threads), int(rounds[0]) if rounds else a.rounds, a, sts)))
         file.write_text(json.dumps(results))
     lengths = sorted(map(len, ids))
     cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
