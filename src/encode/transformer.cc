@@ -293,10 +293,41 @@ void Transformer::heads(const Layer& layer, const Batch& batch, Workspace& w, co
   });
 }
 
+// Group g of the feed-forward's hidden columns, of rows [first, first + n): they exist a group at a time. `out`: what the group adds.
+void Transformer::feed_forward(const Layer& layer, std::size_t g, std::size_t first, std::size_t n, Workspace& w, std::size_t worker, float* out,
+                               Epilogue epilogue) const {
+  const Workspace::Worker& mine = w.workers[worker];
+  const std::size_t group = layer.down.group();
+  const View<float> inner(mine.inner.get(), n, group);
+  options_.kernels->product({.a = w.rows.view(),
+                             .row = first,
+                             .rows = n,
+                             .w = &layer.up,
+                             .panel = g * group / panel,
+                             .panels = group / panel,
+                             .groups = layer.up.groups(),
+                             .bias = layer.up_bias.data(),
+                             .out = inner.data,
+                             .out_stride = group,
+                             .columns = group,
+                             .epilogue = Epilogue::gelu});
+  options_.kernels->quantise(inner, nullptr, mine.inner_rows.view(), 0);
+  options_.kernels->product({.a = mine.inner_rows.view(),
+                             .rows = n,
+                             .w = &layer.down,
+                             .panels = layer.down.panels(),
+                             .group = g,
+                             .bias = g == 0 ? layer.down_bias.data() : nullptr,
+                             .out = out,
+                             .out_stride = shape_.hidden,
+                             .columns = shape_.hidden,
+                             .epilogue = epilogue});
+}
+
 // The rows stage of a few rows on several threads: what is split is the weights. Sums are made in the order of rows(): the same bits.
 void Transformer::few_rows(std::size_t index, std::size_t n, Workspace& w, const Executor& executor) const {
   const Layer& layer = layers_[index];
-  const std::size_t hidden = shape_.hidden, group = layer.down.group();
+  const std::size_t hidden = shape_.hidden;
   const bool is_last = index + 1 == layers_.size();
   const math::Kernels& k = *options_.kernels;
   const Activations& to = w.rows.view();
@@ -318,31 +349,8 @@ void Transformer::few_rows(std::size_t index, std::size_t n, Workspace& w, const
                .epilogue = Epilogue::add});
   });
   k.layer_norm(x, layer.out_scale.data(), layer.out_shift.data(), shape_.epsilon, or_null(layer.smooth.up), &to, 0);
-  executor.each(layer.down.groups(), [&](std::size_t g, std::size_t worker) {
-    const Workspace::Worker& mine = w.workers[worker];
-    const View<float> inner(mine.inner.get(), n, group);
-    k.product({.a = to,
-               .rows = n,
-               .w = &layer.up,
-               .panel = g * group / panel,
-               .panels = group / panel,
-               .groups = layer.up.groups(),
-               .bias = layer.up_bias.data(),
-               .out = inner.data,
-               .out_stride = group,
-               .columns = group,
-               .epilogue = Epilogue::gelu});
-    k.quantise(inner, nullptr, mine.inner_rows.view(), 0);
-    k.product({.a = mine.inner_rows.view(),
-               .rows = n,
-               .w = &layer.down,
-               .panels = layer.down.panels(),
-               .group = g,
-               .bias = g == 0 ? layer.down_bias.data() : nullptr,
-               .out = w.parts.get() + g * few * hidden,
-               .out_stride = hidden,
-               .columns = hidden});
-  });
+  executor.each(layer.down.groups(),
+                [&](std::size_t g, std::size_t worker) { feed_forward(layer, g, 0, n, w, worker, w.parts.get() + g * few * hidden, Epilogue::store); });
   for (std::size_t g = 0; g < layer.down.groups(); ++g) k.add(x.data, w.parts.get() + g * few * hidden, n * hidden);
   k.layer_norm(x, layer.down_scale.data(), layer.down_shift.data(), shape_.epsilon, is_last ? nullptr : or_null(layers_[index + 1].smooth.qkv),
                is_last ? nullptr : &to, 0);
@@ -350,15 +358,13 @@ void Transformer::few_rows(std::size_t index, std::size_t n, Workspace& w, const
 
 void Transformer::rows(std::size_t index, std::size_t tokens, Workspace& w, const Executor& executor) const {
   if (executor.threads > 1 && tokens <= few) return few_rows(index, tokens, w, executor);
-  const std::size_t hidden = shape_.hidden, group = layers_[index].down.group(),
-                    block = std::min(row_block, std::max<std::size_t>(32, tokens / executor.threads / 32 * 32));
+  const std::size_t hidden = shape_.hidden, block = std::min(row_block, std::max<std::size_t>(32, tokens / executor.threads / 32 * 32));
   const Layer& layer = layers_[index];
   const bool is_last = index + 1 == layers_.size();
   const float* next_smooth = is_last ? nullptr : or_null(layers_[index + 1].smooth.qkv);
   const math::Kernels& k = *options_.kernels;
   const Activations& to = w.rows.view();
   executor.each((tokens + block - 1) / block, [&](std::size_t i, std::size_t worker) {
-    const Workspace::Worker& mine = w.workers[worker];
     const std::size_t first = i * block, n = std::min(block, tokens - first);
     const View<float> x(w.x.get() + first * hidden, n, hidden);
     k.quantise(View<const float>(w.y.get() + first * hidden, n, hidden), nullptr, to, first);
@@ -375,32 +381,7 @@ void Transformer::rows(std::size_t index, std::size_t tokens, Workspace& w, cons
                .epilogue = Epilogue::add});
     k.layer_norm(x, layer.out_scale.data(), layer.out_shift.data(), shape_.epsilon, or_null(layer.smooth.up), &to, first);
     if (w.seen != nullptr) note(x, (*w.seen)[index].up);
-    const View<float> inner(mine.inner.get(), n, group);
-    for (std::size_t g = 0; g < layer.down.groups(); ++g) {  // the hidden rows exist a group at a time
-      k.product({.a = to,
-                 .row = first,
-                 .rows = n,
-                 .w = &layer.up,
-                 .panel = g * group / panel,
-                 .panels = group / panel,
-                 .groups = layer.up.groups(),
-                 .bias = layer.up_bias.data(),
-                 .out = inner.data,
-                 .out_stride = group,
-                 .columns = group,
-                 .epilogue = Epilogue::gelu});
-      k.quantise(inner, nullptr, mine.inner_rows.view(), 0);
-      k.product({.a = mine.inner_rows.view(),
-                 .rows = n,
-                 .w = &layer.down,
-                 .panels = layer.down.panels(),
-                 .group = g,
-                 .bias = g == 0 ? layer.down_bias.data() : nullptr,
-                 .out = x.data,
-                 .out_stride = hidden,
-                 .columns = hidden,
-                 .epilogue = Epilogue::add});
-    }
+    for (std::size_t g = 0; g < layer.down.groups(); ++g) feed_forward(layer, g, first, n, w, worker, x.data, Epilogue::add);
     k.layer_norm(x, layer.down_scale.data(), layer.down_shift.data(), shape_.epsilon, next_smooth, is_last ? nullptr : &to, first);
     if (w.seen != nullptr && !is_last) note(x, (*w.seen)[index + 1].qkv);
   });

@@ -56,6 +56,8 @@ class Transformer {
   void smooth(std::span<const std::vector<TokenId>> samples);
   void embed(const Batch& batch, Workspace& workspace) const;
   void heads(const Layer& layer, const Batch& batch, Workspace& workspace, const Executor& executor) const;
+  void feed_forward(const Layer& layer, std::size_t group, std::size_t first, std::size_t n, Workspace& workspace, std::size_t worker, float* out,
+                    math::Epilogue epilogue) const;
   void rows(std::size_t index, std::size_t tokens, Workspace& workspace, const Executor& executor) const;
   void few_rows(std::size_t index, std::size_t n, Workspace& workspace, const Executor& executor) const;
 
