@@ -18,8 +18,8 @@ NODE = str(CACHE / 'deps/node/bin/node') if (CACHE / 'deps/node/bin/node').exist
 # A home and a temporary folder of the run's own, which go when it ends: what a browser or a test leaves behind is in them.
 HOME = tempfile.TemporaryDirectory(prefix='weir-run.', ignore_cleanup_errors=True)
 os.chmod(HOME.name, 0o755)  # some tests run as another user
-# Sandbox limits and vector kernels mean something only without a sanitizer: these run from the release build too.
-RELEASE_TOO = ('ingest', 'math', 'encode', 'attention')
+# Sandbox limits, vector kernels and seconds of CPU mean something only without a sanitizer: these run from the release build too.
+RELEASE_TOO = ('ingest', 'html', 'math', 'encode', 'attention')
 # What has threads, for ThreadSanitizer (scripts/test builds these); of encode, where most is arithmetic, only what is about them.
 THREADED = ('base', 'encode', 'engine', 'http', 'store')
 ENV = dict(os.environ, WEIR_BIN=str(ROOT / 'build/weir'), WEIR_BUILD=str(ROOT / 'build'), WEIR_ROOT=str(ROOT), PYTHONPATH=str(ROOT / 'tests'), NO_COLOR='1',
