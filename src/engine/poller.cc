@@ -27,11 +27,6 @@ PollOutcome poll_outcome(const store::FetchOutcome& outcome) {
   return outcome.items.empty() ? PollOutcome::unchanged : PollOutcome::changed;
 }
 
-std::string host_of(std::string_view url) {
-  const auto parsed = parse_url(url);
-  return parsed ? parsed->host : std::string();
-}
-
 }  // namespace
 
 struct Poller::Arrived {
@@ -144,6 +139,7 @@ store::FetchOutcome Poller::outcome(const Arrived& arrived, std::vector<std::str
   store::FetchOutcome out{.source = source.id, .now = now};
   PollHistory history;
   std::vector<Time> published;
+  PollWishes wishes = source.wishes;
   const auto failed = [&](Health health, const std::string& why) {
     out.health = health;
     out.fetched = false;
@@ -166,7 +162,9 @@ store::FetchOutcome Poller::outcome(const Arrived& arrived, std::vector<std::str
     history.max_age = reply.max_age;
     history.retry_after = reply.retry_after;
     if (reply.status == 304) {
-      // Nothing new: validators stay as they are.
+      // Nothing new: validators stay as they are, and the rhythm is that of the items which are here.
+      out.url = reply.moved_to;
+      if (auto here = ground_.store.reader()->published(source.id, 20)) published = std::move(*here);
     } else if (reply.status == 410) {
       failed(Health::gone, "the server says that this feed is gone for good (410)");
     } else if (reply.status < 200 || reply.status > 299) {
@@ -193,12 +191,14 @@ store::FetchOutcome Poller::outcome(const Arrived& arrived, std::vector<std::str
         out.last_modified = reply.last_modified;
         out.url = reply.moved_to;
         out.items = guarded(ground_.guard, std::move(feed->items));
-        history.ttl = feed->ttl;
-        history.skip_hours = feed->skip_hours;
-        history.skip_days = feed->skip_days;
+        wishes = PollWishes{.ttl = feed->ttl, .skip_hours = feed->skip_hours, .skip_days = feed->skip_days};
+        out.wishes = wishes;
       }
     }
   }
+  history.ttl = wishes.ttl;
+  history.skip_hours = wishes.skip_hours;
+  history.skip_days = wishes.skip_days;
   history.outcome = poll_outcome(out);
   history.failures = out.failures;
   history.published = published;
@@ -254,32 +254,52 @@ void Poller::finish(Arrived& arrived, const store::FetchOutcome& result, const S
   else arrived.done(stored);
 }
 
-void Poller::fetch_icon(const Source& source, const std::vector<std::string>& candidates) {
-  const std::string page = source.home_page_url.empty() ? source.url : source.home_page_url;
-  const std::string url = candidates.empty() ? default_icon(page) : candidates.front();
-  if (url.empty()) return;
-  // One look at a host's default icon serves all of its feeds.
-  const std::string key = candidates.empty() ? host_of(url) : url;
-  const auto keep = [this, id = source.id](const IconOf& icon) {
-    ground_.store.submit([id, icon](store::Writer& writer) { return writer.set_icon(id, icon.type, icon.bytes); }, [](Status) {});
+void Poller::fetch_icon(const Source& source, std::vector<std::string> candidates) {
+  if (std::string usual = default_icon(source.home_page_url.empty() ? source.url : source.home_page_url); !usual.empty())
+    candidates.push_back(std::move(usual));
+  seek_icon({.source = source.id, .candidates = std::move(candidates)});
+}
+
+// One look at an address serves all that ask for it, those who ask meanwhile too.
+void Poller::seek_icon(Seeking seeking) {
+  const auto keep = [this](SourceId id, const std::string& type, const std::string& bytes) {
+    ground_.store.submit([id, type, bytes](store::Writer& writer) { return writer.set_icon(id, type, bytes); }, [](Status) {});
   };
-  {
-    const std::scoped_lock lock(mutex_);
-    if (const auto found = icons_.find(key); found != icons_.end()) {
-      if (found->second) keep(*found->second);
-      return;
-    }
-    if (icons_.size() >= icons_kept) icons_.clear();
-    icons_[key] = nullptr;
+  std::string url;
+  for (std::unique_lock lock(mutex_); url.empty(); ++seeking.at) {
+    if (seeking.at == seeking.candidates.size()) return;
+    if (icons_.size() >= icons_kept) std::erase_if(icons_, [](const auto& one) { return !one.second.looking; });
+    const auto [found, fresh] = icons_.try_emplace(seeking.candidates[seeking.at]);
+    Icon& icon = found->second;
+    if (fresh) url = found->first;
+    if (icon.looking) icon.waiting.push_back(seeking);
+    if (icon.looking && !fresh) return;
+    if (icon.type.empty()) continue;
+    const auto [looking, type, bytes, waiting] = icon;
+    lock.unlock();
+    return keep(seeking.source, type, bytes);
   }
-  fetcher_->fetch({.url = url, .purpose = FetchPurpose::icon, .limit = 256u << 10}, [this, key, keep](Result<FetchReply> reply) {
-    if (!reply || reply->status != 200) return;
-    const auto type = image_type(reply->body);
-    if (!type) return;
-    const auto icon = std::make_shared<const IconOf>(IconOf{std::string(*type), std::move(reply->body)});
-    const std::scoped_lock lock(mutex_);
-    icons_[key] = icon;
-    keep(*icon);
+  fetcher_->fetch({.url = url, .purpose = FetchPurpose::icon, .limit = 256u << 10}, [this, url, keep](Result<FetchReply> reply) {
+    std::string type, bytes;
+    if (reply && reply->status == 200)
+      if (const auto known = image_type(reply->body)) type = *known, bytes = std::move(reply->body);
+    std::vector<Seeking> waiting;
+    {
+      const std::scoped_lock lock(mutex_);
+      Icon& icon = icons_[url];
+      icon.looking = false;
+      icon.type = type;
+      icon.bytes = bytes;
+      waiting.swap(icon.waiting);
+    }
+    for (Seeking& one : waiting) {
+      if (!type.empty()) {
+        keep(one.source, type, bytes);
+      } else {
+        ++one.at;
+        seek_icon(std::move(one));
+      }
+    }
   });
 }
 
@@ -287,12 +307,13 @@ void Poller::run(std::stop_token stop) {
   const Time started = ground_.clock.now();
   // Each overdue source gets one moment in the first minutes after a start, always the same one for the same start.
   const auto released = [&](const Source& source) {
-    if (!source.next_at || *source.next_at >= started) return started;
+    const bool absurd = source.next_at && *source.next_at > started + store::farthest_next;  // the clock was wrong when it was written
+    if (!source.next_at || (*source.next_at >= started && !absurd)) return started;
     const double place =
         static_cast<double>(xxh3({reinterpret_cast<const char*>(&source.id.value), sizeof source.id.value}, static_cast<std::uint64_t>(to_micros(started))) >>
                             11) *
         0x1.0p-53;
-    return spread(*source.next_at, started, place);
+    return spread(absurd ? started : *source.next_at, started, place);
   };
   while (!stop.stop_requested()) {
     const Time now = ground_.clock.now();

@@ -46,16 +46,24 @@ class Poller {
   // One fetch that belongs to no source yet; waits for it.
   Result<FetchReply> fetch_now(FetchRequest request);
 
-  // Looks for a source's icon: the first candidate, else its host's default. Returns at once.
-  void fetch_icon(const Source& source, const std::vector<std::string>& candidates);
+  // Looks for a source's icon: the first of the candidates that is one, else its host's default. Returns at once.
+  void fetch_icon(const Source& source, std::vector<std::string> candidates);
+  double chance();  // in [0, 1), for schedules
 
   FetchCounters counters() const;
   std::size_t under_way() const;
 
  private:
-  struct Arrived;  // a reply that waits for a worker
-  struct IconOf {
-    std::string type, bytes;
+  struct Arrived;   // a reply that waits for a worker
+  struct Seeking {  // a source that looks for its icon
+    SourceId source;
+    std::vector<std::string> candidates;
+    std::size_t at = 0;
+  };
+  struct Icon {  // what is at an address, for all that ask
+    bool looking = true;
+    std::string type, bytes;  // no type: no icon is there
+    std::vector<Seeking> waiting;
   };
 
   explicit Poller(Ground ground);
@@ -65,7 +73,7 @@ class Poller {
   void finish(Arrived& arrived, const store::FetchOutcome& result, const Status& committed, const store::FetchResult& stored,
               const std::vector<std::string>& icons);
   store::FetchOutcome outcome(const Arrived& arrived, std::vector<std::string>& icons);
-  double chance();
+  void seek_icon(Seeking seeking);
 
   Ground ground_;
   std::unique_ptr<CurlFetcher> fetcher_;
@@ -81,7 +89,7 @@ class Poller {
   std::size_t arrived_bytes_ = 0;
   bool woken_ = false;
   std::set<SourceId> under_way_;
-  std::unordered_map<std::string, std::shared_ptr<const IconOf>> icons_;  // by host; null: none there
+  std::unordered_map<std::string, Icon> icons_;  // by address
   std::uint64_t random_;
 };
 

@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "engine/parts.h"
 #include "ingest/discover.h"
+#include "ingest/schedule.h"
 
 namespace weir {
 namespace {
@@ -19,6 +20,7 @@ struct Found {
   std::string url;  // to keep
   FetchReply reply;
   Feed feed;
+  std::vector<std::string> icons;  // that the page around it names
 };
 
 Status answered_well(const FetchReply& reply) {
@@ -38,16 +40,19 @@ Result<Found> find_feed(Poller& poller, Sandbox& sandbox, const Clock& clock, co
     TRY(answered_well(reply));
     Feed feed = TRY(parse_feed_in(sandbox, reply.body, {.base_url = reply.url, .content_type = reply.content_type}));
     std::string keep = reply.moved_to.value_or(address);
-    return Found{std::move(keep), std::move(reply), std::move(feed)};
+    return Found{std::move(keep), std::move(reply), std::move(feed), {}};
   };
   Result<Found> first = try_one(url, FetchPurpose::page);
   if (!first) return first;
   if (first->feed.format == "opml") return fail(Code::not_a_feed, "this is a list of feeds, not a feed", without_credentials(url), "import it as OPML");
   if (first->feed.format != "html") return first;
-  const PageReport page = TRY(read_page_in(sandbox, first->reply.body, first->reply.url));
+  PageReport page = TRY(read_page_in(sandbox, first->reply.body, first->reply.url));
   for (const std::string& candidate : feed_candidates(first->reply.url, page.links)) {
     Result<Found> found = try_one(candidate, FetchPurpose::feed);
-    if (found && found->feed.format != "html" && found->feed.format != "opml") return found;
+    if (found && found->feed.format != "html" && found->feed.format != "opml") {
+      found->icons = page.icons;
+      return found;
+    }
     if (!found && found.error().code == Code::timeout) return found;
   }
   return fail(Code::not_a_feed, "no feed is here, and the page names none", without_credentials(url), "look on the page for a link called RSS, Atom or feed");
@@ -94,7 +99,14 @@ Result<Subscription> Engine::add_source(UserId user, const AddSource& what) {
   outcome.language = found->feed.language;
   outcome.etag = found->reply.etag;
   outcome.last_modified = found->reply.last_modified;
-  outcome.next_at = now + std::chrono::hours(1);
+  outcome.wishes = PollWishes{.ttl = found->feed.ttl, .skip_hours = found->feed.skip_hours, .skip_days = found->feed.skip_days};
+  outcome.next_at = next_poll({.outcome = PollOutcome::changed,
+                               .published = published,
+                               .max_age = found->reply.max_age,
+                               .ttl = found->feed.ttl,
+                               .skip_hours = found->feed.skip_hours,
+                               .skip_days = found->feed.skip_days},
+                              now, own.poller->chance());
   outcome.items = guarded(own.guard, std::move(found->feed.items));
   SourceId id;
   const store::FetchResult stored = TRY(own.store->write([&](store::Writer& writer) -> Result<store::FetchResult> {
@@ -105,8 +117,11 @@ Result<Subscription> Engine::add_source(UserId user, const AddSource& what) {
   }));
   own.announce(id, stored);
   Subscription subscription = TRY(own.store->reader()->subscription(user, id));
-  if (subscription.source.icon_type.empty())
-    own.poller->fetch_icon(subscription.source, found->feed.icon.empty() ? std::vector<std::string>{} : std::vector{found->feed.icon});
+  if (subscription.source.icon_type.empty()) {
+    std::vector<std::string> icons = std::move(found->icons);
+    if (!found->feed.icon.empty()) icons.insert(icons.begin(), found->feed.icon);
+    own.poller->fetch_icon(subscription.source, std::move(icons));
+  }
   return subscription;
 }
 
@@ -251,7 +266,8 @@ Result<PushReport> Engine::import_feed(UserId user, std::string_view bytes, std:
   Parts& own = *parts_;
   Feed feed = TRY(parse_feed_in(*own.sandbox, bytes, {}));
   if (feed.format == "opml") return fail(Code::not_a_feed, "this is a list of feeds", std::string(name), "import it as OPML");
-  if (feed.format == "html") return fail(Code::not_a_feed, "this is a web page, not a feed", std::string(name));
+  if (feed.format == "html")
+    return fail(Code::not_a_feed, "this is a web page, not a feed", std::string(name), "weir add its address: the feed that it names is found");
   const std::string title = feed.title.empty() ? std::string(name) : feed.title;
   // The same file again goes into the same source.
   SourceId id;

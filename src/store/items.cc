@@ -220,6 +220,11 @@ class Intake {
         "fetched=coalesce(?12, fetched), changed=coalesce(?13, changed), begun=begun OR ?14 WHERE id=?1",
         o.source, o.title, o.home_page_url, o.description, o.language, blob(o.etag), blob(o.last_modified), static_cast<int>(o.health), o.error, o.failures,
         o.next_at, o.fetched ? std::optional(o.now) : std::nullopt, new_places_.empty() ? std::nullopt : std::optional(o.now), !o.items.empty()));
+    if (o.wishes) {
+      const auto ttl = o.wishes->ttl ? std::optional<std::int64_t>(o.wishes->ttl->count()) : std::nullopt;
+      TRY(db_.run("UPDATE sources SET ttl=?2, skip_hours=?3, skip_days=?4 WHERE id=?1 AND (ttl IS NOT ?2 OR skip_hours<>?3 OR skip_days<>?4)", o.source, ttl,
+                  static_cast<std::int64_t>(o.wishes->skip_hours), static_cast<std::int64_t>(o.wishes->skip_days)));
+    }
     if (o.url && *o.url != url_ && !o.url->empty() && !TRY(db_.integer("SELECT id FROM sources WHERE url=?", *o.url)))
       TRY(db_.run("UPDATE sources SET url=?2 WHERE id=?1 AND kind=0", o.source, *o.url));
     return {};

@@ -78,6 +78,12 @@ INSERT INTO f(f, rank) VALUES('automerge', 0);
 INSERT INTO f(f, rank) VALUES('usermerge', 8);
 INSERT INTO f(f, rank) VALUES('crisismerge', 64);
 )sql",
+    // 2: what feeds ask of the schedule
+    R"sql(
+ALTER TABLE sources ADD COLUMN ttl INTEGER;
+ALTER TABLE sources ADD COLUMN skip_hours INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sources ADD COLUMN skip_days INTEGER NOT NULL DEFAULT 0;
+)sql",
 };
 
 std::uint32_t big_endian(const unsigned char* bytes) {

@@ -10,10 +10,12 @@ constexpr std::int64_t unread_at_first = 100;  // of a source that was here befo
 
 #define SOURCE_COLUMNS                                                                                                             \
   "s.id, s.kind, s.url, s.title, s.home, s.description, s.language, s.health, s.error, s.failures, s.fetched, s.changed, s.next, " \
-  "s.etag, s.last_modified, (SELECT type FROM icons WHERE source=s.id)"
+  "s.etag, s.last_modified, s.ttl, s.skip_hours, s.skip_days, (SELECT type FROM icons WHERE source=s.id)"
 #define SUBSCRIPTION_COLUMNS SOURCE_COLUMNS ", u.title, u.folder, u.keep, u.unread, u.total"
 
 Source read_source(Query& row) {
+  PollWishes wishes{.ttl = {}, .skip_hours = static_cast<std::uint32_t>(row.integer(16)), .skip_days = static_cast<std::uint8_t>(row.integer(17))};
+  if (!row.null(15)) wishes.ttl = std::chrono::seconds(row.integer(15));
   return {.id = SourceId{row.integer(0)},
           .kind = row.integer(1) == 0 ? SourceKind::feed : SourceKind::push,
           .url = row.string(2),
@@ -21,7 +23,7 @@ Source read_source(Query& row) {
           .home_page_url = row.string(4),
           .description = row.string(5),
           .language = row.string(6),
-          .icon_type = row.string(15),
+          .icon_type = row.string(18),
           .health = static_cast<Health>(row.integer(7)),
           .error = row.string(8),
           .failures = static_cast<std::int32_t>(row.integer(9)),
@@ -29,13 +31,14 @@ Source read_source(Query& row) {
           .changed_at = row.maybe_time(11),
           .next_at = row.maybe_time(12),
           .etag = std::string(row.blob(13)),
-          .last_modified = std::string(row.blob(14))};
+          .last_modified = std::string(row.blob(14)),
+          .wishes = wishes};
 }
 
 Subscription read_subscription(Query& row) {
   Subscription out{
-      .source = read_source(row), .title = row.string(16), .folder = row.string(17), .keep_days = {}, .unread = row.integer(19), .total = row.integer(20)};
-  if (!row.null(18)) out.keep_days = static_cast<std::int32_t>(row.integer(18));
+      .source = read_source(row), .title = row.string(19), .folder = row.string(20), .keep_days = {}, .unread = row.integer(22), .total = row.integer(23)};
+  if (!row.null(21)) out.keep_days = static_cast<std::int32_t>(row.integer(21));
   return out;
 }
 
@@ -52,12 +55,29 @@ Result<Source> Reader::source(SourceId id) {
 }
 
 Result<std::vector<Source>> Reader::due(Time now, std::size_t limit) {
-  Query query(*TRY(db()),
-              "SELECT " SOURCE_COLUMNS
-              " FROM sources s WHERE s.next<=? AND s.health<>? AND EXISTS(SELECT 1 FROM subscriptions WHERE source=s.id) ORDER BY s.next LIMIT ?",
-              now, static_cast<int>(Health::gone), static_cast<std::int64_t>(limit));
+  Connection& db = *TRY(this->db());
   std::vector<Source> out;
-  while (TRY(query.next())) out.push_back(read_source(query));
+  const auto take = [&](const char* sql, Time than) -> Status {
+    Query query(db, sql, than, static_cast<int>(Health::gone), static_cast<std::int64_t>(limit - out.size()));
+    while (TRY(query.next())) out.push_back(read_source(query));
+    return {};
+  };
+#define DUE(compared)                                                            \
+  "SELECT " SOURCE_COLUMNS " FROM sources s WHERE s.next" compared               \
+  "? AND s.health<>? AND EXISTS(SELECT 1 FROM subscriptions WHERE source=s.id) " \
+  "ORDER BY s.next LIMIT ?"
+  TRY(take(DUE("<="), now));
+  if (now < Time::max() - farthest_next) TRY(take(DUE(">"), now + farthest_next));
+#undef DUE
+  return out;
+}
+
+Result<std::vector<Time>> Reader::published(SourceId source, std::size_t limit) {
+  Query query(*TRY(db()), "SELECT published FROM items INDEXED BY items_source WHERE source=? ORDER BY place DESC LIMIT ?", source,
+              static_cast<std::int64_t>(limit));
+  std::vector<Time> out;
+  while (TRY(query.next()))
+    if (!query.null(0)) out.push_back(query.time(0));
   return out;
 }
 

@@ -72,12 +72,16 @@ struct FetchOutcome {
   std::vector<NewItem> items;  // in the feed's order
   std::optional<std::string> title, home_page_url, description, language;  // given: replaced
   std::optional<std::string> etag, last_modified;                          // given: replaced, "" forgets it; absent: kept
+  std::optional<PollWishes> wishes;                                        // given: replaced
   std::optional<std::string> url;                                          // a permanent redirect's new address; not taken when another source has it
   Health health = Health::ok;
   std::string error;
   std::int32_t failures = 0;
   std::optional<Time> next_at;  // none: not polled by itself
 };
+
+// No poll is ever set later than this: the longest Retry-After (a week), a tenth more by chance, a week of skipped days.
+inline constexpr Duration farthest_next = std::chrono::hours(24 * 16);
 
 struct FetchResult {
   std::size_t stored = 0, duplicates = 0;  // what is new; everything else that came
@@ -143,6 +147,7 @@ struct StoreSizes {  // of doctor
   std::int64_t items = 0, sources = 0, users = 0;
   std::int64_t database_bytes = 0, wal_bytes = 0, free_bytes = 0;  // free: pages inside the file that wait for use
   std::int64_t search_queued = 0, encode_queued = 0, dead = 0;
+  std::optional<Time> newest;  // when the latest item came in
   std::int32_t schema = 0;
 };
 
@@ -162,13 +167,15 @@ class Reader {
   Result<Token> token(std::int64_t id, const Sha256& secret);  // unauthorised: unknown, revoked or another secret (compared in constant time)
   Result<std::vector<Token>> tokens(UserId user);
 
-  // Sources. due: fed by `next_at`, the longest overdue first; gone ones are not due.
+  // Sources. due: fed by `next_at`, the longest overdue first; gone ones are not due. A time beyond farthest_next is due too: no schedule gives it, the
+  // clock was wrong when it was written.
   Result<Source> source(SourceId id);
   Result<std::vector<Source>> due(Time now, std::size_t limit);
-  Result<std::optional<Time>> next_due();                           // the earliest next_at
-  Result<std::optional<Icon>> icon(UserId user, SourceId id);       // not_found: not subscribed
-  Result<std::vector<Subscription>> subscriptions(UserId user);     // by folder, then title; with counters
-  Result<Subscription> subscription(UserId user, SourceId source);  // not_found: none, or another's
+  Result<std::optional<Time>> next_due();                                   // the earliest next_at
+  Result<std::vector<Time>> published(SourceId source, std::size_t limit);  // dates of the latest items, those that have one
+  Result<std::optional<Icon>> icon(UserId user, SourceId id);               // not_found: not subscribed
+  Result<std::vector<Subscription>> subscriptions(UserId user);             // by folder, then title; with counters
+  Result<Subscription> subscription(UserId user, SourceId source);          // not_found: none, or another's
   Result<std::vector<SourceId>> sources_of(UserId user);
   Result<std::vector<UserId>> readers_of(SourceId source);
   Result<std::optional<UserId>> owner_of(SourceId push_source);  // who may push to it; nobody for feeds

@@ -367,6 +367,10 @@ Result<StoreSizes> Reader::sizes() {
   out.wal_bytes = none ? 0 : static_cast<std::int64_t>(wal);
   out.search_queued = TRY(count(db, queued_name(Stage::search)));
   out.encode_queued = TRY(count(db, queued_name(Stage::encode)));
+  {
+    Query newest(db, "SELECT received FROM items ORDER BY place DESC LIMIT 1");
+    if (TRY(newest.next())) out.newest = newest.time(0);
+  }
   for (const Stage stage : stages) out.dead += TRY(count(db, dead_name(stage)));
   out.schema = static_cast<std::int32_t>(TRY(db.integer("PRAGMA user_version")).value_or(0));
   return out;

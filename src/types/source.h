@@ -1,6 +1,7 @@
 // Where things come from, and how one reader sees it. A Source is shared by its readers; a Subscription is one reader's view of one.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -19,6 +20,13 @@ enum class Health {
   quarantined,  // its bytes killed the parser child; tried again rarely
 };
 
+// What a feed itself asks of whoever polls it. Kept, because a 304 says nothing of it.
+struct PollWishes {
+  std::optional<std::chrono::seconds> ttl;  // rss:ttl, sy:update*: not sooner than that
+  std::uint32_t skip_hours = 0;             // bit h: not at hour h, UTC
+  std::uint8_t skip_days = 0;               // bit d: not on that day, Sunday is bit 0
+};
+
 std::string_view to_string(SourceKind kind);
 std::string_view to_string(Health health);
 
@@ -35,6 +43,7 @@ struct Source {
   std::optional<Time> fetched_at, changed_at;  // last good fetch; last one that brought something new
   std::optional<Time> next_at;                 // stored, so that a restart does not poll everything again
   std::string etag, last_modified;             // opaque bytes, sent back as they came
+  PollWishes wishes;
 };
 
 struct Subscription {
