@@ -121,9 +121,9 @@ Diagnosis sandbox(const SandboxFeatures& has) {
 }
 
 // What the last fetches say of names and of time.
-void examine_sources(const std::vector<Source>& sources, Time now, std::vector<Diagnosis>& out) {
+void examine_sources(const std::vector<Source>& sources, std::optional<Time> newest_item, Time now, std::vector<Diagnosis>& out) {
   std::size_t unnamed = 0, fetched = 0;
-  Time latest{};
+  Time latest = newest_item.value_or(Time{});
   for (const Source& one : sources) {
     if (one.error.contains("no such host name")) ++unnamed;
     if (one.health == Health::ok && one.fetched_at) ++fetched;
@@ -136,8 +136,8 @@ void examine_sources(const std::vector<Source>& sources, Time now, std::vector<D
       check.remedy = fetched == 0 ? "no name is found: check /etc/resolv.conf and the network" : "check their addresses: weir sources";
     }
     if (check.name == "clock" && latest > now + std::chrono::minutes(5))
-      check = {"clock", bad, fmt::format("{} is before the last fetch, {}", to_rfc3339(now), to_rfc3339(latest)),
-               "the clock has gone back: set it right, sources wait for their time until then"};
+      check = {"clock", bad, fmt::format("{} is before the last item or fetch, {}", to_rfc3339(now), to_rfc3339(latest)),
+               "the clock has gone back, or was ahead then: set it right; until then sources may wait and new items stand below old ones"};
   }
 }
 
@@ -173,23 +173,24 @@ std::vector<Diagnosis> Engine::doctor(bool thorough) {
   } else {
     out.push_back({"database", bad, said(sizes.error()), "restore a backup: weir restore FILE"});
   }
-  if (const auto sources = own.store->reader()->due(Time::max(), 100'000)) examine_sources(*sources, own.clock.now(), out);
+  if (const auto sources = own.store->reader()->due(Time::max(), 100'000))
+    examine_sources(*sources, sizes ? sizes->newest : std::nullopt, own.clock.now(), out);
   if (thorough) {
     const Status whole = own.store->quick_check();
     out.push_back({"integrity", whole ? ok : bad, whole ? "the database is whole" : said(whole.error()), whole ? "" : "restore a backup: weir restore FILE"});
   }
-  if (own.encoding && sizes) {
-    const Encoding::Progress progress = own.encoding->progress();
-    const bool behind = sizes->encode_queued > 1'000;
-    out.push_back({"encoding",
-                   !progress.error.empty() ? bad
-                   : behind                ? note
-                                           : ok,
-                   progress.error.empty() ? fmt::format("{} items wait for their vector, {:.0f} a second", sizes->encode_queued, progress.items_per_second)
-                                          : progress.error,
-                   !progress.error.empty() ? "see model and cpu above; it is tried again every minute"
-                   : behind                ? "nothing to do: the newest come first; faster with the model minilm or a larger WEIR_THREADS"
-                                           : ""});
+  if (sizes) {
+    const std::int64_t queued = sizes->encode_queued;
+    const Encoding::Progress progress = own.encoding ? own.encoding->progress() : Encoding::Progress{};
+    const std::string waiting = fmt::format("{} items wait for their vector", queued);
+    const bool behind = queued > 1'000;
+    if (!own.encoding) out.push_back({"encoding", ok, waiting + "; without a model nobody misses it", ""});
+    else if (!progress.error.empty())
+      out.push_back({"encoding", bad, progress.error + "; " + waiting, "see model and cpu above; it is tried again every minute"});
+    else if (!own.running) out.push_back({"encoding", behind ? note : ok, waiting, behind ? "weir serve encodes them, the newest first" : ""});
+    else
+      out.push_back({"encoding", behind ? note : ok, fmt::format("{}, {:.0f} are done a second", waiting, progress.items_per_second),
+                     behind ? "nothing to do: the newest come first; faster with the model minilm or a larger WEIR_THREADS" : ""});
   }
   return out;
 }

@@ -1,5 +1,5 @@
 """weir doctor: each thing that can be wrong is made wrong for real, and is named with its remedy; with a server, without one, and when nothing opens."""
-import json, os, pathlib, shutil, subprocess, tempfile, unittest
+import json, os, pathlib, shutil, sqlite3, subprocess, tempfile, unittest
 
 import weirtest
 from weirtest import Server, need_binary, until, weir
@@ -124,6 +124,58 @@ class Doctor(unittest.TestCase):
             self.assertIn('1 of 1 sources', dns['text'])
             self.assertEqual(dns['state'], 'bad')
             self.assertIn('resolv.conf', dns['remedy'])
+
+
+    def test_before_anybody_reads_here(self):
+        weir('--no-model', 'list', data=self.data, check=False)
+        weir('--no-model', 'user', 'add', 'ann', data=self.data)
+        with sqlite3.connect(self.data / 'weir.db') as db:
+            db.execute('DELETE FROM users')
+        db.close()
+        self.assertEqual(self.doctor('--no-model', expect=0)['database']['state'], 'ok', 'nothing is wrong with the database')
+
+    def test_a_clock_that_went_back(self):
+        """An item that came in a year from now: the clock was ahead then, or is behind now."""
+        self.made()
+        with Server(data=self.data) as server:
+            source = server.post('/api/sources', {'push': True, 'title': 'a'}).json['id']
+            server.post(f'/api/sources/{source}/items', [{'id': '1', 'title': 'one'}])
+            self.assertNotEqual(self.doctor(expect=0)['clock']['state'], 'bad')
+        with sqlite3.connect(self.data / 'weir.db') as db:
+            db.execute('UPDATE items SET received=received+?', (365 * 86400 * 1_000_000,))
+        db.close()
+        for expect in (self.doctor('--no-model', expect=1),):
+            self.assertEqual(expect['clock']['state'], 'bad')
+            self.assertIn('is before the last item', expect['clock']['text'])
+            self.assertIn('set it right', expect['clock']['remedy'])
+        with Server(data=self.data):
+            self.assertEqual(self.doctor(expect=1)['clock']['state'], 'bad')
+
+    def test_the_encoders_backlog(self):
+        """Items that came without a model wait; doctor says how many, what is in the way, and that they go."""
+        self.made()
+        with Server(data=self.data) as server:
+            source = server.post('/api/sources', {'push': True, 'title': 'a'}).json['id']
+            for part in range(3):
+                server.post(f'/api/sources/{source}/items', [{'id': f'{part}/{n}', 'title': f'title {n} of {part}', 'content_text': 'some words ' * 20} for n in range(500)])
+            encoding = self.doctor(expect=0)['encoding']
+            self.assertEqual((encoding['state'], encoding['text'].split(' items')[0]), ('ok', '1500'))
+        without = {'WEIR_MODELS': str(self.folder / 'none')}
+        with Server(data=self.data, model=True, env=without) as server:
+            encoding = until(lambda: (lambda e: e if e['state'] == 'bad' else None)({c['name']: c for c in server.get('/api/doctor').json['checks']}['encoding']), 90)
+            self.assertIn('1500 items wait', encoding['text'])
+            self.assertIn('see model', encoding['remedy'])
+            self.assertIn('weir model fetch', self.doctor(expect=1)['model']['remedy'])
+        if not any(m['name'] == 'minilm' and m['here'] for m in json.loads(weir('--json', 'model', 'list')[1])):
+            self.skipTest('the model minilm is not here: scripts/fetch model')
+        (self.data / 'model').write_text('minilm\n')
+        stopped = self.doctor(expect=0)['encoding']
+        self.assertEqual(stopped['state'], 'note')
+        self.assertIn('weir serve', stopped['remedy'])
+        with Server(data=self.data, model=True, env={'WEIR_THREADS': '1'}) as server:
+            queued = lambda: int({c['name']: c for c in server.get('/api/doctor').json['checks']}['encoding']['text'].split(' items')[0])
+            first = until(lambda: (lambda n: n if n < 1500 else None)(queued()), 90)
+            until(lambda: queued() < first, 60)
 
 
 if __name__ == '__main__':
