@@ -17,7 +17,7 @@ std::uint64_t Events::publish(UserId user, std::string type, json::object data) 
 
 std::uint64_t Events::subscribe(UserId user, std::uint64_t last_id, Listener listener, bool* missed) {
   const std::scoped_lock lock(mutex_);
-  if (missed) *missed = last_id != 0 && (last_id >= next_id_ || (!kept_.empty() && kept_.front().id > last_id + 1));
+  if (missed) *missed = last_id != 0 && (last_id >= next_id_ || last_id + 1 < (kept_.empty() ? next_id_ : kept_.front().id));
   if (last_id != 0)
     for (const Event& event : kept_)
       if (event.id > last_id && concerns(event, user)) listener(event);

@@ -25,6 +25,9 @@ class Events {
  public:
   using Listener = std::function<void(const Event&)>;  // called under the lock: must only queue
 
+  // Ids begin at `first`, the time of the start in microseconds: so an id of an earlier start is never taken for one of this.
+  explicit Events(std::uint64_t first = 1) : next_id_(first) {}
+
   std::uint64_t publish(UserId user, std::string type, json::object data);
   // Calls `listener` for what came after `last_id` (0: nothing old) and then for each new event of that user. Returns a handle for unsubscribe().
   // Sets `missed` when events between last_id and the oldest kept one are gone: the client must reload.
@@ -34,7 +37,7 @@ class Events {
 
  private:
   mutable std::mutex mutex_;
-  std::uint64_t next_id_ = 1, next_handle_ = 1;
+  std::uint64_t next_id_, next_handle_ = 1;
   std::deque<Event> kept_;
   std::map<std::uint64_t, std::pair<UserId, Listener>> listeners_;
 };

@@ -32,7 +32,7 @@ struct Engine::Parts {
   std::unique_ptr<Sandbox> sandbox;  // first of all: its zygote is forked before anything else exists
   std::unique_ptr<store::Store> store;
   guard::Guard guard;
-  Events events;
+  Events events{static_cast<std::uint64_t>(to_micros(clock.now()))};
   std::unique_ptr<Encoding> encoding;  // null without a model
   std::unique_ptr<Tastes> tastes;
   std::unique_ptr<Poller> poller;

@@ -15,7 +15,7 @@ json::object schema(std::string_view type) {
 struct Field {
   std::string name;
   std::string_view type;
-  bool required;
+  bool required, query;
 };
 
 std::vector<Field> fields(std::string_view accepts) {
@@ -23,8 +23,11 @@ std::vector<Field> fields(std::string_view accepts) {
   for (const std::string_view one : split(accepts, ' ')) {
     const auto colon = one.find(':');
     if (colon == std::string_view::npos) continue;
-    const bool optional = one.substr(0, colon).ends_with('?');
-    out.push_back({std::string(one.substr(0, colon - (optional ? 1 : 0))), one.substr(colon + 1), !optional});
+    std::string_view name = one.substr(0, colon);
+    const bool optional = name.ends_with('?'), query = name.starts_with('&');
+    name.remove_prefix(query ? 1 : 0);
+    name.remove_suffix(optional ? 1 : 0);
+    out.push_back({std::string(name), one.substr(colon + 1), !optional, query});
   }
   return out;
 }
@@ -36,22 +39,27 @@ json::array parameters(const Route& route) {
     const std::string_view name = part.substr(1, part.size() - 2);
     out.push_back(json::object{{"name", name}, {"in", "path"}, {"required", true}, {"schema", schema(name == "rest" ? "string" : "integer")}});
   }
-  if (route.body == 0)
-    for (const Field& field : fields(route.accepts)) out.push_back(json::object{{"name", field.name}, {"in", "query"}, {"schema", schema(field.type)}});
+  for (const Field& field : fields(route.accepts))
+    if (route.body == 0 || field.query) out.push_back(json::object{{"name", field.name}, {"in", "query"}, {"schema", schema(field.type)}});
   return out;
 }
 
 json::object body_of(const Route& route) {
   json::object properties;
   json::array required;
+  bool many = false;
   for (const Field& field : fields(route.accepts)) {
     if (field.type == "items")
       return {{"required", true}, {"content", {{"application/json", {{"schema", schema("items")}}}, {"application/x-ndjson", json::object{}}}}};
+    if (field.type == "opml") return {{"required", true}, {"content", {{"text/x-opml", json::object{}}, {"application/octet-stream", json::object{}}}}};
+    many = many || field.type == "many";
+    if (field.query || field.type == "many") continue;
     properties[field.name] = schema(field.type);
     if (field.required) required.push_back(json::value(field.name));
   }
   json::object object{{"type", "object"}, {"properties", std::move(properties)}};
   if (!required.empty()) object["required"] = std::move(required);
+  if (many) object = {{"oneOf", json::array{object, json::object{{"type", "array"}, {"items", object}}}}};
   return {{"content", {{"application/json", {{"schema", std::move(object)}}}}}};
 }
 

@@ -85,8 +85,10 @@ struct Route {
   Handler handler = nullptr;
   std::string_view says;  // one line, for /api/openapi.json and docs/api.md
   Lane lane = Lane::fast;
-  std::size_t body = 0;      // bytes a body may have; 0: it has none
-  std::string_view accepts;  // parameters and members, "name:type" by spaces; "?" after the name: may be absent
+  std::size_t body = 0;  // bytes a body may have; 0: it has none
+  // Parameters and members, "name:type" by spaces; "?" after the name: may be absent; "&" before it: in the query although there is a body. Types are JSON
+  // Schema's, and of whole bodies: items (an array or JSON lines), opml, many (the members as one object, or an array of those).
+  std::string_view accepts;
 };
 
 // Every route, in the order of docs/api.md. A route without a complete entry does not compile (routes.cc).

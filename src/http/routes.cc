@@ -42,7 +42,7 @@ constexpr std::array table = std::to_array<Route>({
     {post, "/api/sources/{source}/refresh", write, source, refresh_source, "fetches soon", fast, small},
     {post, "/api/refresh", write, caller, refresh_all, "fetches all your sources soon", fast, small},
     {post, "/api/import", write, caller, import_file, "subscribes to what an OPML file lists; kind=feed: the items of a feed file, once", slow, large,
-     "kind?:string name?:string"},
+     "file:opml &kind?:string &name?:string"},
     {get, "/api/export", read, caller, export_opml, "your sources as OPML, without credentials"},
 
     // ---- items
@@ -54,7 +54,7 @@ constexpr std::array table = std::to_array<Route>({
     {patch, "/api/items/{item}", write, item, patch_item, "sets read and starred", fast, small, "read?:boolean starred?:boolean"},
     {get, "/api/items/{item}/why", read, item, why_item, "the score in its named parts, which sum to it, and the past items that carry them"},
     {post, "/api/signals", write, item, post_signals, "what you did with items: one signal or an array; idempotent by id", fast, large,
-     "item:integer kind:string at?:string dwell_s?:number id?:string"},
+     "item:integer kind:string at?:string dwell_s?:number id?:string signals?:many"},
     {get, "/api/flow", read, caller, flow, "what came in, by hour and source"},
     {get, "/events", read, caller, events, "server-sent events; Last-Event-ID goes on where you were", fast, 0, "last_event_id?:integer"},
 
@@ -65,7 +65,9 @@ constexpr std::array table = std::to_array<Route>({
     {put, "/api/me/password", write, caller, change_password, "changes the password; ends all sessions but a new one", hash, small,
      "current?:string password:string"},
     {get, "/api/settings", read, caller, get_settings, "your settings"},
-    {put, "/api/settings", write, caller, put_settings, "replaces your settings", fast, small, "keep_days?:integer"},
+    {put, "/api/settings", write, caller, put_settings,
+     "replaces your settings; keep_days and keep_starred_days say how long items stay, the others are your own", fast, small,
+     "keep_days?:integer keep_starred_days?:integer"},
     {get, "/api/tokens", write, caller, list_tokens, "your tokens, without their secrets"},
     {post, "/api/tokens", write, caller, add_token, "a new token, shown once; write unless said; never with more rights than yours", fast, small,
      "scope?:string source?:integer name?:string user?:string"},

@@ -23,8 +23,11 @@ std::string text_of(const json::object& body, std::string_view key) { return rep
 
 json::object report(const ImportReport& report) {
   json::array refused;
-  for (const Error& error : report.refused)
-    refused.push_back(json::object{{"code", to_string(error.code)}, {"message", error.message}, {"where", error.where}});
+  for (const Error& error : report.refused) {
+    json::object one{{"code", to_string(error.code)}, {"message", error.message}};
+    if (!error.where.empty()) one["where"] = error.where;
+    refused.push_back(std::move(one));
+  }
   return {{"added", report.added}, {"known", report.known}, {"refused", std::move(refused)}};
 }
 
