@@ -313,13 +313,24 @@ Status Store::restore(const std::filesystem::path& file, const std::filesystem::
   std::error_code error;
   if (std::filesystem::exists(target, error))
     return fail(Code::exists, "this directory has a database already", target.string(), "move it away, or give an empty directory with --data");
+  // A log that a database before this one left would be played into this one. It belongs to that: it is kept beside it.
+  for (const char* left : {"weir.db-wal", "weir.db-shm"}) {
+    if (!std::filesystem::exists(dir / left, error)) continue;
+    std::filesystem::rename(dir / left, dir / (std::string(left) + ".old"), error);
+    if (error) return fail(Code::io, fmt::format("cannot be moved away: {}", error.message()), (dir / left).string());
+  }
   const auto part = dir / "weir.db.part";
-  std::filesystem::copy_file(file, part, std::filesystem::copy_options::overwrite_existing, error);
-  if (error) return fail(Code::io, fmt::format("cannot be copied: {}", error.message()), part.string(), "free space on this disk");
-  TRY(sync_path(part, O_RDWR));
-  std::filesystem::rename(part, target, error);
-  if (error) return fail(Code::io, fmt::format("cannot be put in its place: {}", error.message()), target.string());
-  return sync_path(dir, O_RDONLY | O_DIRECTORY);
+  const auto done = [&]() -> Status {
+    std::filesystem::copy_file(file, part, std::filesystem::copy_options::overwrite_existing, error);
+    if (error) return fail(Code::io, fmt::format("cannot be copied: {}", error.message()), part.string(), "free space on this disk");
+    ::chmod(part.c_str(), 0600);
+    TRY(sync_path(part, O_RDWR));
+    std::filesystem::rename(part, target, error);
+    if (error) return fail(Code::io, fmt::format("cannot be put in its place: {}", error.message()), target.string());
+    return sync_path(dir, O_RDONLY | O_DIRECTORY);
+  }();
+  if (!done) std::filesystem::remove(part, error);
+  return done;
 }
 
 Status Store::quick_check() { return check(shared_->file, shared_->options.vfs, "PRAGMA quick_check(1)"); }
