@@ -19,7 +19,12 @@ std::string reason(int number) {
 
 std::unexpected<Error> failed(const std::filesystem::path& path, std::string_view doing) {
   const int number = errno;
-  return fail(number == ENOENT ? Code::not_found : Code::io, std::string(doing) + ": " + reason(number), path.string());
+  const char* remedy = number == ENOENT   ? "check the name"
+                       : number == EACCES ? "give this user the right to it"
+                       : number == ENOSPC ? "free space on this disk"
+                       : number == EROFS  ? "name a file on a disk that can be written"
+                                          : "";
+  return fail(number == ENOENT ? Code::not_found : Code::io, std::string(doing) + ": " + reason(number), path.string(), remedy);
 }
 
 struct Descriptor {
@@ -35,7 +40,7 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t lim
   const Descriptor file{path == "-" ? 0 : ::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (file.fd < 0) return failed(path, "cannot open");
   struct stat info{};
-  if (::fstat(file.fd, &info) == 0 && S_ISDIR(info.st_mode)) return fail(Code::invalid, "is a folder, not a file", path.string());
+  if (::fstat(file.fd, &info) == 0 && S_ISDIR(info.st_mode)) return fail(Code::invalid, "is a folder, not a file", path.string(), "name a file");
   std::string out;
   if (S_ISREG(info.st_mode)) out.reserve(std::min<std::size_t>(static_cast<std::size_t>(info.st_size), limit) + 1);
   std::size_t size = 0;

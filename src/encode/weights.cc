@@ -59,18 +59,28 @@ bool is_file(const std::filesystem::path& path) {
   return std::filesystem::is_regular_file(path, error);
 }
 
+// What is wrong inside a file is wrong in that file.
+template <class T>
+Result<T> in_file(const std::filesystem::path& path, Result<T> result) {
+  if (result || result.error().where.starts_with(path.string())) return result;
+  Error wrong = std::move(result.error());
+  wrong.where = wrong.where.empty() || wrong.where == path.filename() ? path.string() : path.string() + ": " + wrong.where;
+  return std::unexpected(std::move(wrong));
+}
+
 Result<json::object> read_object(const std::filesystem::path& path) {
   const std::string text = TRY(read_file(path, config_limit));
-  json::value v = TRY(parse_json(text, 16));
+  json::value v = TRY(in_file(path, parse_json(text, 16)));
   if (!v.is_object()) return fail(Code::corrupt, "expected a JSON object", path.string());
   return std::move(v.get_object());
 }
 
 Result<Tokenizer> read_wordpiece(const std::filesystem::path& folder) {
-  if (is_file(folder / "tokenizer.json")) return WordPiece::parse_json(TRY(read_file(folder / "tokenizer.json", tokenizer_limit)));
+  const std::filesystem::path whole = folder / "tokenizer.json", words = folder / "vocab.txt";
+  if (is_file(whole)) return TRY(in_file(whole, WordPiece::parse_json(TRY(read_file(whole, tokenizer_limit)))));
   bool lower = true;
   if (is_file(folder / "tokenizer_config.json")) lower = find_bool(TRY(read_object(folder / "tokenizer_config.json")), "do_lower_case").value_or(true);
-  return WordPiece::parse_vocabulary(TRY(read_file(folder / "vocab.txt", tokenizer_limit)), lower);
+  return TRY(in_file(words, WordPiece::parse_vocabulary(TRY(read_file(words, tokenizer_limit)), lower)));
 }
 
 Result<ModelSource> open_folder(const std::filesystem::path& folder) {
@@ -79,8 +89,8 @@ Result<ModelSource> open_folder(const std::filesystem::path& folder) {
   const Architecture* architecture = find_architecture(type);
   if (architecture == nullptr || architecture->name == "e5s1")
     return fail(Code::refused, fmt::format("the architecture is \"{}\"; bert and distilbert are read", type), (folder / "config.json").string());
-  const Shape shape = TRY(read_config(config, *architecture));
-  TRY(check_shape(shape));
+  const Shape shape = TRY(in_file(folder / "config.json", read_config(config, *architecture)));
+  TRY(in_file(folder / "config.json", check_shape(shape)));
   Tokenizer tokenizer = TRY(read_wordpiece(folder));
   Pooling pooling = Pooling::mean;
   if (is_file(folder / "1_Pooling/config.json")) {
@@ -191,7 +201,7 @@ Result<ModelSource> open_model(const std::filesystem::path& folder) {
     wrong.where = weights.string() + (wrong.where.empty() ? "" : ": " + wrong.where);
     return std::unexpected(wrong);
   }
-  TRY(check_shape(e5->shape));
+  TRY(in_file(weights, check_shape(e5->shape)));
   const std::size_t max_tokens = std::min<std::size_t>(512, e5->shape.positions);
   return ModelSource{e5->shape, std::move(e5->tensors), "e5s1", std::move(e5->tokenizer), Pooling::mean, max_tokens, std::move(file), weights};
 }

@@ -125,12 +125,12 @@ void read_entry(Builder& builder, Element entry, const std::string& outer) {
         if (item.id.empty()) item.id = builder.field(text());
         break;
       case core("link"): read_link(builder, child, base, item); break;
-      case core("published"): set_date(item.date_published, dates.published, 0, text()); break;
+      case core("published"): set_date(builder, item.date_published, dates.published, 0, text()); break;
       case core("issued"):
-      case core("pubDate"): set_date(item.date_published, dates.published, 1, text()); break;
-      case core("created"): set_date(item.date_published, dates.published, 2, text()); break;
+      case core("pubDate"): set_date(builder, item.date_published, dates.published, 1, text()); break;
+      case core("created"): set_date(builder, item.date_published, dates.published, 2, text()); break;
       case core("updated"):
-      case core("modified"): set_date(item.date_modified, dates.modified, 0, text()); break;
+      case core("modified"): set_date(builder, item.date_modified, dates.modified, 0, text()); break;
       case core("author"): add_author(item.authors, read_person(builder, child, base)); break;
       case core("source"):
         for (Element inner = child.first(); inner; inner = inner.next())

@@ -29,7 +29,7 @@ Status read(const Source& source, Builder& builder) {
         Item item;
         Dates dates;
         item.url = address(child);
-        set_date(item.date_modified, dates.modified, 0, child.attribute("lastmod"));
+        set_date(builder, item.date_modified, dates.modified, 0, child.attribute("lastmod"));
         item.title = builder.line(child.child(core("title")).text(scratch), true);
         item.summary = builder.line(child.child(core("abstract")).text(scratch), true);
         builder.add(std::move(item));

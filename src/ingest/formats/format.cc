@@ -209,11 +209,13 @@ void add_attachment(std::vector<Attachment>& attachments, std::string url, std::
   attachments.push_back({std::move(url), std::string(trim(type)), sized ? std::optional(bytes) : std::nullopt});
 }
 
-void set_date(std::optional<Time>& date, int& held, int rank, std::string_view text) {
+void set_date(Builder& builder, std::optional<Time>& date, int& held, int rank, std::string_view text) {
   if (rank > held) return;  // of equals the last one counts
   if (const auto parsed = parse_date(text)) {
     date = parsed;
     held = rank;
+  } else if (text = trim(text); !text.empty()) {
+    builder.warn("a date that is none was left out" + (text.size() <= 40 ? ": " + std::string(text) : ""));
   }
 }
 
@@ -323,12 +325,12 @@ bool read_module(Builder& builder, Element element, const std::string& base, Ite
     default: return false;
   }
   switch (element.key()) {
-    case key(Ns::dc, "date"): set_date(item.date_published, dates.published, 10, text()); break;
-    case key(Ns::dcterms, "issued"): set_date(item.date_published, dates.published, 5, text()); break;
-    case key(Ns::dcterms, "created"): set_date(item.date_published, dates.published, 20, text()); break;
-    case key(Ns::dcterms, "modified"): set_date(item.date_modified, dates.modified, 5, text()); break;
-    case key(Ns::atom, "published"): set_date(item.date_published, dates.published, 3, text()); break;
-    case key(Ns::atom, "updated"): set_date(item.date_modified, dates.modified, 3, text()); break;
+    case key(Ns::dc, "date"): set_date(builder, item.date_published, dates.published, 10, text()); break;
+    case key(Ns::dcterms, "issued"): set_date(builder, item.date_published, dates.published, 5, text()); break;
+    case key(Ns::dcterms, "created"): set_date(builder, item.date_published, dates.published, 20, text()); break;
+    case key(Ns::dcterms, "modified"): set_date(builder, item.date_modified, dates.modified, 5, text()); break;
+    case key(Ns::atom, "published"): set_date(builder, item.date_published, dates.published, 3, text()); break;
+    case key(Ns::atom, "updated"): set_date(builder, item.date_modified, dates.modified, 3, text()); break;
     case key(Ns::dc, "creator"):
     case key(Ns::dc, "author"): add_author(item.authors, person(builder.line(text(), true))); break;
     case key(Ns::itunes, "author"):

@@ -65,7 +65,7 @@ struct Dates {
 };  // how trustworthy what stands there is; smaller is better
 bool read_module(Builder& builder, xml::Element element, const std::string& base, Item& item, Dates& dates);
 bool read_module(Builder& builder, xml::Element element, const std::string& base, Feed& feed);
-void set_date(std::optional<Time>& date, int& held, int rank, std::string_view text);
+void set_date(Builder& builder, std::optional<Time>& date, int& held, int rank, std::string_view text);
 
 // A link as Atom writes it, wherever it stands.
 void read_link(Builder& builder, xml::Element link, const std::string& base, Item& item);

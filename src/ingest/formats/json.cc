@@ -39,8 +39,8 @@ void read_item(Builder& builder, const json::object& from, const std::string& ba
   item.summary = builder.line(text(from, "summary"), false);
   item.image = builder.url(text(from, "image"), base);
   if (item.image.empty()) item.image = builder.url(text(from, "banner_image"), base);
-  set_date(item.date_published, dates.published, 0, text(from, "date_published"));
-  set_date(item.date_modified, dates.modified, 0, text(from, "date_modified"));
+  set_date(builder, item.date_published, dates.published, 0, text(from, "date_published"));
+  set_date(builder, item.date_modified, dates.modified, 0, text(from, "date_modified"));
   item.authors = read_authors(builder, from, base);
   if (const json::array* tags = find_array(from, "tags"))
     for (const json::value& tag : *tags)

@@ -15,7 +15,7 @@ namespace {
 using xml::core;
 using xml::Element;
 
-constexpr std::size_t max_outlines = 50'000, max_folders = 16;
+constexpr std::size_t max_outlines = 50'000, max_folders = 16, max_named = 20;
 
 std::string_view title_of(Element outline) {
   const std::string_view title = trim(outline.attribute("title"));
@@ -92,7 +92,7 @@ Result<Opml> read_opml(std::string_view bytes) {
   std::string scratch;
   out.title = collapse_spaces(root.child(core("head")).child(core("title")).text(scratch));
   std::vector<std::string> folders;
-  std::size_t without_address = 0;
+  std::size_t passed_over = 0;
   TRY(walk(root.child(core("body")), [&](Element outline, std::size_t depth) -> Status {
     folders.resize(std::min(folders.size(), depth - 1));
     std::string title = collapse_spaces(title_of(outline));
@@ -108,11 +108,14 @@ Result<Opml> read_opml(std::string_view bytes) {
           for (const std::string_view part : split(category, '/'))
             if (std::string folder = collapse_spaces(part); !folder.empty() && made.folders.size() < max_folders) made.folders.push_back(std::move(folder));
       out.sources.push_back(std::move(made));
-    } else if (!address.empty() || !outline.child(core("outline"))) ++without_address;
+    } else if ((!address.empty() || !outline.child(core("outline"))) && ++passed_over <= max_named) {
+      const std::string what = address.empty() ? "no address" : without_credentials(address) + " is no http(s) address";
+      out.warnings.push_back("outline \"" + title + "\": " + what);
+    }
     folders.push_back(std::move(title));
     return {};
   }));
-  if (without_address) out.warnings.push_back(std::to_string(without_address) + " outlines without an http(s) address");
+  if (passed_over > max_named) out.warnings.push_back(std::to_string(passed_over - max_named) + " more outlines without an http(s) address");
   return out;
 }
 

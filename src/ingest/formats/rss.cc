@@ -98,13 +98,13 @@ void read_item(Builder& builder, Element element, const std::string& outer, cons
         full = true;
         break;
       }
-      case core("pubDate"): set_date(item.date_published, dates.published, 0, text()); break;
+      case core("pubDate"): set_date(builder, item.date_published, dates.published, 0, text()); break;
       case core("date"):
       case core("published"):
-      case core("issued"): set_date(item.date_published, dates.published, 4, text()); break;
+      case core("issued"): set_date(builder, item.date_published, dates.published, 4, text()); break;
       case core("updated"):
       case core("modified"):
-      case core("lastBuildDate"): set_date(item.date_modified, dates.modified, 4, text()); break;
+      case core("lastBuildDate"): set_date(builder, item.date_modified, dates.modified, 4, text()); break;
       case core("author"):
         if (const Element name = child.child(core("name"))) add_author(item.authors, {builder.line(name.text(scratch), true), {}});
         else add_author(item.authors, writer(builder, text()));
