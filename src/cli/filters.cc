@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "base/url.h"
 #include "cli/lines.h"
 #include "cli/terminal.h"
 #include "encode/encoder.h"
@@ -27,6 +28,26 @@ json::object& weir_of(Item& item) {
   json::value& value = item.extra["_weir"];
   if (!value.is_object()) value = json::object();
   return value.get_object();
+}
+
+// What `weir parse` may answer for a file that it has no feed of: interfaces.md's words and no others.
+Error as_of_a_file(const Error& error, const std::string& file) {
+  Error out{error.code, error.message, file, error.remedy};
+  switch (error.code) {
+    case Code::not_a_feed:
+    case Code::too_large:
+    case Code::too_deep:
+    case Code::malformed:
+    case Code::encoding:
+    case Code::refused:
+    case Code::crashed:
+    case Code::timeout: break;
+    case Code::not_found: out.code = Code::not_a_feed; break;
+    case Code::invalid: out.code = Code::not_a_feed, out.remedy = "name the files in it"; break;  // a folder
+    case Code::io: out.code = Code::refused; break;
+    default: out.code = Code::crashed; break;  // of the parser child
+  }
+  return out;
 }
 
 Result<std::unique_ptr<Sandbox>> sandbox() { return Sandbox::start(parser_sandbox()); }
@@ -64,7 +85,9 @@ Result<Encoder> load(const std::string& model, const std::string& precision) {
     options.precision = parse_precision(precision);
     if (!options.precision) return fail(Code::invalid, "no such precision: " + precision, "--precision", "f32, bf16, int8 or int8-portable");
   }
-  return Encoder::load(model, options);
+  auto loaded = Encoder::load(model, options);
+  if (!loaded && loaded.error().remedy.empty()) loaded.error().remedy = "give the model's files as they were published; weir model list";
+  return loaded;
 }
 
 std::vector<std::string_view> views(const std::vector<std::string>& texts) { return {texts.begin(), texts.end()}; }
@@ -72,10 +95,14 @@ std::vector<std::string_view> views(const std::vector<std::string>& texts) { ret
 }  // namespace
 
 int parse(const ParseArguments& arguments, bool as_json) {
+  if (const auto base = parse_url(arguments.base); !arguments.base.empty() && (!base || base->host.empty()))
+    return print_error({Code::invalid, "an address such as https://host/path is expected", "--base", ""}, as_json);
   auto child = sandbox();
   if (!child) return print_error(child.error(), as_json);
+  end_gently();
   int status = done;
   for (const std::string& file : arguments.files) {
+    if (interrupted()) return failed;
     Result<Feed> feed = fail(Code::internal, "");
     if (auto bytes = read_file(file, std::size_t{64} << 20))
       feed = parse_feed_in(**child, *bytes, {.base_url = arguments.base, .content_type = {}, .raw = arguments.raw});
@@ -85,11 +112,11 @@ int parse(const ParseArguments& arguments, bool as_json) {
       continue;
     }
     status = failed;
-    const Error& error = feed.error();
+    const Error error = as_of_a_file(feed.error(), file);
     json::object inner{{"code", to_string(error.code)}, {"message", error.message}};
-    if (!error.where.empty() && error.where != file) inner["where"] = error.where;
+    if (const std::string& where = feed.error().where; !where.empty() && where != file) inner["where"] = where;
     print_json(json::object{{"_weir", {{"file", file}, {"error", std::move(inner)}}}});
-    print_error({error.code == Code::invalid ? Code::malformed : error.code, error.message, file, ""}, as_json);
+    print_error(error, as_json);
   }
   return status;
 }
@@ -100,6 +127,7 @@ int encode(const EncodeArguments& arguments, bool as_json) {
   else return print_error(started.error(), as_json);
   const auto encoder = load(arguments.model, arguments.precision);
   if (!encoder) return print_error(encoder.error(), as_json);
+  end_gently();
   LineReader lines(arguments.files, as_json);
   ThreadPool pool(thread_count());
   std::vector<Item> items;
@@ -267,9 +295,11 @@ int rank(const RankArguments& arguments, bool as_json) {
   auto started = sandbox();
   if (!started) return print_error(started.error(), as_json);
   std::unique_ptr<Sandbox> child = std::move(*started);
+  end_gently();
   std::vector<Item> items;
   LineReader lines(arguments.files, as_json);
   while (auto line = next_item(lines)) items.push_back(std::move(line->item));
+  if (interrupted()) return failed;  // a ranking of some is none
   std::unordered_map<std::string, const Item*> known;
   for (const Item& item : items) known[item.id] = &item;
 
@@ -289,7 +319,7 @@ int rank(const RankArguments& arguments, bool as_json) {
   const bool taste = static_cast<int>(signals.size()) >= rank::enough;
   std::optional<Encoder> encoder;
   if (arguments.with_model && taste) {
-    auto loaded = Encoder::load(arguments.model);
+    auto loaded = load(arguments.model, {});
     if (!loaded) return print_error(loaded.error(), as_json);
     encoder = std::move(*loaded);
   }
@@ -319,6 +349,7 @@ int rank(const RankArguments& arguments, bool as_json) {
   if (encoder) options.dimensions = encoder->dim();
   const rank::Model model = rank::Model::fit(history, options);
   for (const rank::Ranked& ranked : rank::order(model, candidates, now, arguments.limit)) {
+    if (interrupted()) return failed;
     Item& item = items[ranked.index];
     json::object& weir = weir_of(item);
     const Score score = model.explain(candidates[ranked.index], now, history);
@@ -335,6 +366,7 @@ int rank(const RankArguments& arguments, bool as_json) {
 
 int guard_scan(const GuardArguments& arguments, bool as_json) {
   const guard::Guard guard;
+  end_gently();
   LineReader lines(arguments.files, as_json);
   while (auto line = lines.next()) {
     // An item, any other JSON object, or plain text: each gets its findings.

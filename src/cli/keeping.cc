@@ -120,15 +120,25 @@ Status fetch_model(const std::string& name, const std::string& from) {
     std::filesystem::remove_all(part, error);
     return filled;
   }
-  std::filesystem::remove_all(folder, error);
+  const std::filesystem::path before = models_folder() / (name + ".before");  // the old one is whole until the new one is in its place
+  std::filesystem::remove_all(before, error);
+  std::filesystem::rename(folder, before, error);
   std::filesystem::rename(part, folder, error);
   if (error) return fail(Code::io, error.message(), folder.string());
+  std::filesystem::remove_all(before, error);
   return {};
 }
 
 }  // namespace
 
 int user(const Options& options, const UserArguments& arguments) {
+  std::string password;  // known to be one before anything is changed
+  if (arguments.action == "passwd" || (arguments.action == "add" && !arguments.file.empty())) {
+    auto given = password_from(arguments.file);
+    if (!given) return print_error(given.error(), options.json);
+    if (const Status fits = Accounts::check_password(*given); !fits) return print_error(fits.error(), options.json);
+    password = std::move(*given);
+  }
   auto client = Client::open(options, arguments.action == "add");
   if (!client) return print_error(client.error(), options.json);
   if (arguments.action == "add") {
@@ -136,19 +146,12 @@ int user(const Options& options, const UserArguments& arguments) {
     if (!client->remote() && !client->accounts()->first_user()) {
       const auto made = client->accounts()->add_user(arguments.name);
       if (!made) return print_error(made.error(), options.json);
-      if (!arguments.file.empty()) {
-        const auto password = password_from(arguments.file);
-        if (!password) return print_error(password.error(), options.json);
-        if (const Status set = client->accounts()->set_password(made->id, *password); !set) return print_error(set.error(), options.json);
-      }
+      if (!password.empty())
+        if (const Status set = client->accounts()->set_password(made->id, password); !set) return print_error(set.error(), options.json);
       return finished(json::value{{"id", made->id.value}, {"name", made->name}}, options);
     }
     json::object body{{"name", arguments.name}};
-    if (!arguments.file.empty()) {
-      const auto password = password_from(arguments.file);
-      if (!password) return print_error(password.error(), options.json);
-      body["password"] = *password;
-    }
+    if (!password.empty()) body["password"] = password;
     return finished(client->ask("POST", "/api/users", body), options);
   }
   if (arguments.action == "list") {
@@ -168,11 +171,8 @@ int user(const Options& options, const UserArguments& arguments) {
   const auto id = user_id(*client, arguments.name);
   if (!id) return print_error(id.error(), options.json);
   if (arguments.action == "remove") return finished(client->ask("DELETE", fmt::format("/api/users/{}", *id)), options);
-  if (arguments.action == "passwd") {
-    const auto password = password_from(arguments.file);
-    if (!password) return print_error(password.error(), options.json);
-    return finished(client->ask("PUT", fmt::format("/api/users/{}/password", *id), json::object{{"password", *password}}), options);
-  }
+  if (arguments.action == "passwd")
+    return finished(client->ask("PUT", fmt::format("/api/users/{}/password", *id), json::object{{"password", password}}), options);
   const auto link = client->ask("POST", fmt::format("/api/users/{}/link", *id));
   if (!link) return print_error(link.error(), options.json);
   const std::string path = text_of(link->get_object(), "path");
@@ -245,6 +245,8 @@ int model(const Options& options, const ModelArguments& arguments) {
 int backup(const Options& options, const std::string& file) {
   auto client = Client::open(options);
   if (!client) return print_error(client.error(), options.json);
+  std::optional<Unfinished> unfinished;
+  if (!client->remote()) unfinished.emplace(std::filesystem::absolute(file).string() + ".part");
   const auto written = client->ask("POST", "/api/backup", json::object{{"file", std::filesystem::absolute(file).string()}});
   if (!written) return print_error(written.error(), options.json);
   if (options.json) print_json(*written);
@@ -253,6 +255,7 @@ int backup(const Options& options, const std::string& file) {
 }
 
 int restore(const Options& options, const std::string& file) {
+  const Unfinished unfinished((options.data / "weir.db.part").string());
   const Status restored = store::Store::restore(file, options.data);
   if (!restored) return print_error(restored.error(), options.json);
   if (options.json) print_json(json::object{{"file", file}, {"data", options.data.string()}});
@@ -274,6 +277,11 @@ json::array examined(const Options& options, bool thorough) {
   };
   auto client = Client::open(options, false);
   if (!client) return without(client.error());
+  if (!client->remote()) {  // not by a request: there need be no user who could ask
+    json::array checks;
+    for (const Diagnosis& one : client->engine()->doctor(thorough)) checks.push_back(to_json(one));
+    return checks;
+  }
   const auto answer = client->ask("GET", thorough ? "/api/doctor?thorough=true" : "/api/doctor");
   if (!answer) return without(answer.error());
   const json::array* checks = find_array(answer->get_object(), "checks");

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 
 #include "base/text.h"
 #include "cli/terminal.h"
@@ -24,9 +25,17 @@ LineReader::~LineReader() {
   if (fd_ > 0) ::close(fd_);
 }
 
-void LineReader::report(const std::string& place, const std::string& what) {
+void LineReader::report(const std::string& place, const std::string& what) { report(Error{Code::malformed, what, place, ""}); }
+
+void LineReader::report(const Error& error) {
   trouble_ = true;
-  print_error({Code::malformed, what, place, ""}, json_errors_);
+  print_error(error, json_errors_);
+}
+
+void LineReader::report_unread(const std::string& file) {
+  const int number = errno;
+  report(Error{number == ENOENT ? Code::not_found : Code::io, "cannot be read: " + std::generic_category().message(number), file,
+               number == ENOENT ? "check the name" : "name a file that this user may read"});
 }
 
 // More bytes into the buffer; false when everything is read.
@@ -38,7 +47,7 @@ bool LineReader::fill() {
       const std::string& name = files_[file_];
       fd_ = name == "-" ? 0 : ::open(name.c_str(), O_RDONLY | O_CLOEXEC);
       if (fd_ < 0) {
-        report(name, fmt::format("cannot be read: {}", std::error_code(errno, std::generic_category()).message()));
+        report_unread(name);
         ++file_;
         continue;
       }
@@ -49,10 +58,11 @@ bool LineReader::fill() {
     buffer_.resize(have + 65536);
     ssize_t got = -1;
     do got = ::read(fd_, buffer_.data() + have, 65536);
-    while (got < 0 && errno == EINTR);
+    while (got < 0 && errno == EINTR && !interrupted());
     buffer_.resize(have + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
     if (got > 0) return true;
-    if (got < 0) report(files_[file_], fmt::format("cannot be read: {}", std::error_code(errno, std::generic_category()).message()));
+    if (interrupted()) return false;
+    if (got < 0) report_unread(files_[file_]);
     if (fd_ > 0) ::close(fd_);
     fd_ = -1;
     ++file_;
@@ -65,7 +75,7 @@ bool LineReader::fill() {
 
 std::optional<LineReader::Line> LineReader::next() {
   std::size_t searched = at_;
-  while (true) {
+  while (!interrupted()) {
     const std::size_t end = buffer_.find('\n', searched);
     if (end != std::string::npos) {
       ++number_;
@@ -86,6 +96,7 @@ std::optional<LineReader::Line> LineReader::next() {
     searched = buffer_.size() - at_;  // fill() moves the rest to the front
     if (!fill()) return std::nullopt;
   }
+  return std::nullopt;
 }
 
 bool LineReader::ready() {

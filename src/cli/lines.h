@@ -27,6 +27,8 @@ class LineReader {
 
  private:
   bool fill();
+  void report(const Error& error);
+  void report_unread(const std::string& file);  // errno says why
   std::vector<std::string> files_;
   std::size_t file_ = 0;
   int fd_ = -1;

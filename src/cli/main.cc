@@ -14,6 +14,7 @@
 #include "cli/completion.h"
 #include "cli/config.h"
 #include "cli/embedded.h"
+#include "cli/examples.h"
 #include "cli/filters.h"
 #include "cli/serve.h"
 #include "cli/terminal.h"
@@ -30,7 +31,10 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape): naming 
   app.set_version_flag("--version", "weir " WEIR_VERSION);
   app.require_subcommand(0, 1);
   app.get_formatter()->column_width(36);
-  app.footer("Every command has --help. Exit codes: 0 done, 1 failed, 2 wrong use. Results on stdout, messages on stderr.");
+  const std::string general =
+      "--data, --config, --json and --no-model may stand before or behind any command.\n"
+      "Exit codes: 0 done, 1 failed, 2 wrong use. Results on stdout, messages on stderr.";
+  app.footer("To begin with: weir serve, then weir add URL. Every command has --help, with examples.\n" + general);
 
   Options options;
   std::string data, config_file;
@@ -43,7 +47,12 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape): naming 
   app.fallthrough();
 
   std::function<int()> chosen;
-  const auto command = [&](const char* name, const char* what) { return app.add_subcommand(name, what); };
+  const auto command = [&](const char* name, const char* what) {
+    CLI::App* made = app.add_subcommand(name, what);
+    const std::string_view shown = examples(name);
+    made->footer(shown.empty() ? general : fmt::format("Examples:\n{}\n{}", shown, general));
+    return made;
+  };
   const auto runs = [&](CLI::App* sub, const auto& function) { sub->callback([&chosen, function] { chosen = function; }); };
 
   ServeArguments serving;
@@ -290,7 +299,9 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape): naming 
   if (const Status settled = settle(options, data, config_file, allow_net, no_model, listen); !settled) return print_error(settled.error(), options.json);
   serving.listen = listen;
   try {
-    return chosen();
+    const int code = chosen();
+    if (interrupted()) die_of_it();
+    return code;
   } catch (const std::exception& error) {  // only third-party code throws
     return print_error({Code::internal, error.what(), "", "this is a mistake of ours: report it"}, options.json);
   }

@@ -36,10 +36,13 @@ Status set_passwords(Accounts& accounts, const std::vector<std::string>& passwor
     if (equals == std::string::npos || equals == 0) return fail(Code::invalid, "must be USER=FILE", "--set-password");
     const std::string name = given.substr(0, equals);
     const std::string text = TRY(read_file(given.substr(equals + 1), 4096));
+    const std::string_view password = std::string_view(text).substr(0, text.find_first_of("\r\n"));
+    if (const Status fits = Accounts::check_password(password); !fits)  // before a user is made for it
+      return fail(fits.error().code, fits.error().message, given.substr(equals + 1), "its first line is taken");
     auto user = accounts.user_named(name);
     if (!user && user.error().code == Code::not_found) user = accounts.add_user(name);
     if (!user) return std::unexpected(user.error());
-    TRY(accounts.set_password(user->id, text.substr(0, text.find_first_of("\r\n"))));
+    TRY(accounts.set_password(user->id, password));
   }
   return {};
 }

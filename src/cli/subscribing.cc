@@ -23,6 +23,8 @@ bool looks_like_opml(std::string_view bytes) {
 struct Added {
   json::object answer;
   std::string text;
+  std::vector<std::string> refused;  // of a list: what was passed over, and why
+  bool nothing = false;              // of a list: nothing in it was of use
 };
 
 Result<Added> import_bytes(Client& client, std::string_view bytes, const std::string& name) {
@@ -32,10 +34,15 @@ Result<Added> import_bytes(Client& client, std::string_view bytes, const std::st
   const json::object& report = answer.get_object();
   if (opml) {
     std::string line = fmt::format("{} sources added, {} known", find_int(report, "added").value_or(0), find_int(report, "known").value_or(0));
-    if (const json::array* refused = find_array(report, "refused"); refused && !refused->empty()) line += fmt::format(", {} refused", refused->size());
-    return Added{report, line};
+    Added out{report, {}, {}, find_int(report, "added").value_or(0) + find_int(report, "known").value_or(0) == 0};
+    if (const json::array* refused = find_array(report, "refused"))
+      for (const json::value& one : *refused)
+        if (const json::object* error = one.if_object())
+          out.refused.push_back(text_of(*error, "message") + (text_of(*error, "where").empty() ? "" : ": " + text_of(*error, "where")));
+    out.text = out.refused.empty() ? line : line + fmt::format(", {} passed over", out.refused.size());
+    return out;
   }
-  return Added{report, fmt::format("{} items stored, {} known", find_int(report, "stored").value_or(0), find_int(report, "duplicates").value_or(0))};
+  return Added{report, fmt::format("{} items stored, {} known", find_int(report, "stored").value_or(0), find_int(report, "duplicates").value_or(0)), {}, false};
 }
 
 Result<Added> add_one(Client& client, const std::string& name, const std::string& folder) {
@@ -47,7 +54,20 @@ Result<Added> add_one(Client& client, const std::string& name, const std::string
   const json::value answer = TRY(client.ask("POST", "/api/sources", body));
   const json::object& source = answer.get_object();
   return Added{source,
-               fmt::format("{} (source {}, {} items)", text_of(source, "title"), find_int(source, "id").value_or(0), find_int(source, "total").value_or(0))};
+               fmt::format("{} (source {}, {} items)", text_of(source, "title"), find_int(source, "id").value_or(0), find_int(source, "total").value_or(0)),
+               {},
+               false};
+}
+
+// Without a server and before the first start nobody reads here: then this command makes the reader that serve would make.
+Result<Client> open_to_add(const Options& options) {
+  Client client = TRY(Client::open(options, true));
+  if (!client.remote())
+    if (const auto user = client.accounts()->first_user(); !user) {
+      if (user.error().code != Code::not_found) return std::unexpected(user.error());
+      TRY(client.accounts()->add_user("reader"));
+    }
+  return client;
 }
 
 }  // namespace
@@ -78,7 +98,14 @@ bool add_names(Client& client, const std::vector<std::string>& names, const std:
       json::object line{{"name", all[i]}};
       line.insert(added->answer.begin(), added->answer.end());
       if (as_json) print_json(line);
-      else fmt::print(stderr, "{}: {}\n", plain(all[i]), plain(added->text));
+      else {
+        fmt::print(stderr, "{}: {}\n", plain(all[i]), plain(added->text));
+        for (const std::string& one : added->refused) fmt::print(stderr, "{}:   {}\n", plain(all[i]), plain(one));
+      }
+      if (added->nothing) {
+        well = false;
+        print_error({Code::malformed, "no feed is in this list", all[i], "is it OPML that another reader exported?"}, as_json);
+      }
     } else if (added.error().code == Code::exists) {
       if (as_json) print_json(json::object{{"name", all[i]}, {"known", true}});
       else fmt::print(stderr, "{}: is there already\n", plain(all[i]));
@@ -93,13 +120,13 @@ bool add_names(Client& client, const std::vector<std::string>& names, const std:
 }
 
 int add(const Options& options, const std::vector<std::string>& names, const std::string& folder) {
-  auto client = Client::open(options, true);
+  auto client = open_to_add(options);
   if (!client) return print_error(client.error(), options.json);
   return add_names(*client, names, folder, options.json) ? done : failed;
 }
 
 int import(const Options& options, const std::vector<std::string>& names, bool starter) {
-  auto client = Client::open(options, true);
+  auto client = open_to_add(options);
   if (!client) return print_error(client.error(), options.json);
   if (starter) {
     const auto report = import_bytes(*client, starter_opml(), "starter.opml");
@@ -141,14 +168,19 @@ int fetch(const Options& options, std::int64_t source) {
   const Status fetched = client->engine()->refresh_and_wait(user->id, SourceId{source}, [&](std::size_t now, std::size_t of) { bar.show(now, of); });
   if (!fetched) return print_error(fetched.error(), options.json);
   const auto all = client->engine()->sources(user->id);
-  std::size_t ill = 0;
-  if (all)
-    for (const Subscription& one : *all)
-      if (one.source.health != Health::ok && (!source || one.source.id.value == source)) {
-        ++ill;
-        fmt::print(stderr, "{}: {}\n", plain(one.title.empty() ? one.source.title : one.title), plain(one.source.error));
-      }
-  if (options.json) print_json(json::object{{"fetched", all ? all->size() - ill : 0}, {"failing", ill}});
+  if (!all) return print_error(all.error(), options.json);
+  std::size_t well = 0, ill = 0;
+  for (const Subscription& one : *all) {
+    if (one.source.kind != SourceKind::feed || (source && one.source.id.value != source)) continue;
+    if (one.source.health == Health::ok) {
+      ++well;
+      continue;
+    }
+    ++ill;
+    const std::string name = one.title.empty() ? one.source.title : one.title;
+    print_error({Code::unavailable, one.source.error, fmt::format("source {}{}", one.source.id.value, name.empty() ? "" : ", " + name), ""}, options.json);
+  }
+  if (options.json) print_json(json::object{{"fetched", well}, {"failing", ill}});
   return ill ? failed : done;
 }
 

@@ -1,12 +1,17 @@
 #include "cli/terminal.h"
 
 #include <fmt/format.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <system_error>
 
 #include "base/text.h"
 
@@ -70,10 +75,66 @@ std::size_t terminal_width() {
   return ::ioctl(1, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 120;
 }
 
+namespace {
+
+volatile std::sig_atomic_t caught = 0;
+std::string unfinished;  // set and cleared while the signals are blocked
+
+void handle(void (*handler)(int)) {
+  struct sigaction action{};
+  action.sa_handler = handler;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);  // and no SA_RESTART: a read that waits must hear of it
+  for (const int signal : {SIGINT, SIGTERM}) ::sigaction(signal, &action, nullptr);
+}
+
+void set_unfinished(std::string file) {
+  sigset_t both, before;
+  sigemptyset(&both);
+  sigaddset(&both, SIGINT);
+  sigaddset(&both, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &both, &before);
+  unfinished = std::move(file);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+}  // namespace
+
+void end_gently() {
+  handle([](int signal) { caught = signal; });
+}
+
+bool interrupted() { return caught != 0; }
+
+void die_of_it() {
+  ::signal(caught, SIG_DFL);
+  ::raise(caught);
+}
+
+Unfinished::Unfinished(std::string file) {
+  set_unfinished(std::move(file));
+  handle([](int signal) {
+    if (!unfinished.empty()) ::unlink(unfinished.c_str());
+    ::raise(signal);  // the default again, as soon as this returns
+  });
+}
+
+Unfinished::~Unfinished() {
+  handle(SIG_DFL);
+  set_unfinished({});
+}
+
 void print_line(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fputc('\n', stdout);
   std::fflush(stdout);
+  std::string line(text);
+  line += '\n';
+  for (std::string_view rest = line; !rest.empty();) {
+    const ssize_t put = ::write(1, rest.data(), rest.size());
+    if (put > 0) rest.remove_prefix(static_cast<std::size_t>(put));
+    else if (put < 0 && errno != EINTR) {
+      fmt::print(stderr, "weir: standard output: {}\n", std::generic_category().message(errno));
+      std::_Exit(failed);
+    }
+  }
 }
 
 void print_json(const json::value& value) { print_line(json::serialize(value)); }

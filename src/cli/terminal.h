@@ -22,7 +22,22 @@ std::string plain(std::string_view text, std::size_t width = 0);
 std::size_t columns_of(std::string_view text);
 std::size_t terminal_width();
 
-void print_line(std::string_view text);     // stdout, flushed
+// For a command that prints one thing after another: from here on Ctrl-C and SIGTERM only ask it to end. What is under way is finished, no line is cut;
+// main() then dies of the signal as if nothing had been. A second one ends it at once.
+void end_gently();
+bool interrupted();
+void die_of_it();  // when interrupted
+
+// A file that is being written by another name: Ctrl-C and SIGTERM remove it before they end the program. One at a time.
+class Unfinished {
+ public:
+  explicit Unfinished(std::string file);
+  ~Unfinished();
+  Unfinished(const Unfinished&) = delete;
+  Unfinished& operator=(const Unfinished&) = delete;
+};
+
+void print_line(std::string_view text);     // stdout, whole, at once
 void print_json(const json::value& value);  // one line, flushed
 // Rows under their headings, columns as wide as what is in them; the last one gets what is left of the terminal.
 void print_table(const std::vector<std::string>& headings, const std::vector<std::vector<std::string>>& rows);

@@ -200,9 +200,15 @@ Result<User> Accounts::first_user() {
   return *first;
 }
 
-Status Accounts::set_password(UserId id, std::string_view password) {
+Status Accounts::check_password(std::string_view password) {
   if (password.size() < shortest_password || password.size() > longest_password)
-    return fail(Code::invalid, "a password has " + std::to_string(shortest_password) + " to " + std::to_string(longest_password) + " bytes", "password");
+    return fail(Code::invalid, "a password has " + std::to_string(shortest_password) + " to " + std::to_string(longest_password) + " bytes", "password",
+                "choose another");
+  return {};
+}
+
+Status Accounts::set_password(UserId id, std::string_view password) {
+  TRY(check_password(password));
   std::array<char, crypto_pwhash_STRBYTES> hash{};
   {
     if (!parts_->hashing.try_acquire_for(seconds(5))) return fail(Code::unavailable, "too many passwords are being checked");

@@ -55,7 +55,8 @@ class Accounts {
   Result<User> user(UserId id);
   Result<User> user_named(std::string_view name);
   Result<User> first_user();                                  // not_found when there is none
-  Status set_password(UserId id, std::string_view password);  // 8 … 1,024 bytes; ends the sessions of that user
+  static Status check_password(std::string_view password);    // invalid: 8 … 1,024 bytes
+  Status set_password(UserId id, std::string_view password);  // ends the sessions of that user
   Status remove_user(UserId id);                              // with everything that is theirs; the operator cannot be removed
 
   // Signing in. `address` is the client's: tries are counted by it and by the name. `secret` is what the cookie holds.

@@ -1,5 +1,7 @@
 #include "engine/threads.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -44,11 +46,16 @@ void watch_until(Done done) {
 void stand_back(int nice) { ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), nice); }
 
 ThreadPool::ThreadPool(std::size_t threads, int nice) {
+  // Signals are for the thread that waits for them: a worker that took one would let it wait on.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
   for (std::size_t worker = 1; worker < threads; ++worker)
     threads_.emplace_back([this, worker, nice] {
       if (nice) stand_back(nice);
       help(worker);
     });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 ThreadPool::~ThreadPool() {

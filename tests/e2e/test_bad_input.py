@@ -256,5 +256,128 @@ class Requests(unittest.TestCase):
                 self.assertTrue(error['code'] and error['message'], error)
 
 
+class Files(unittest.TestCase):
+    """What `parse`, `import`, `encode` and `rank` are given: names, feeds, pages, lists, dates, charsets, models, signals. Each error names the file; --json has it in parts."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix='weir-bad-files.'))
+        cls.addClassCleanup(shutil.rmtree, cls.folder, True)
+        cls.data = cls.folder / 'data'
+        weir('--no-model', 'user', 'add', 'ann', data=cls.data)
+
+    def put(self, name, content):
+        file = self.folder / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        return file
+
+    def refused(self, *words, code=1, stdin='', env=None):
+        got, out, err = weir('--no-model', '--json', *words, data=self.data, check=False, stdin=stdin, env=env)
+        self.assertEqual(got, code, (words, out, err))
+        error = json.loads(err.strip().splitlines()[-1])['error']
+        plain = weir('--no-model', *words, data=self.data, check=False, stdin=stdin, env=env)[2]
+        self.assertIn(error['message'].split(';')[0], plain)
+        return error
+
+    def test_parse_has_only_the_words_of_its_contract(self):
+        secret = self.put('secret.xml', '<rss/>')
+        cases = {self.folder / 'absent.xml': 'not_a_feed', self.folder: 'not_a_feed', self.put('words.txt', 'just words'): 'not_a_feed', self.put('empty.xml', ''): 'not_a_feed', self.put('noise.xml', random.Random(4).randbytes(4000)): None,
+                 self.put('deep.xml', '<rss><channel>' + '<a>' * 5000): 'too_deep', self.put('many.xml', '<rss><channel>' + '<a/>' * 600_000): 'too_large', self.put('utf16.xml', b'\xff\xfe\x00\x00'): None, self.put('deep.json', '[' * 100_000): None,
+                 self.put('cut.json', '{"version":"https://jsonfeed.org/version/1.1","items":[{"id":'): None}
+        allowed = {'not_a_feed', 'too_large', 'too_deep', 'malformed', 'encoding', 'refused', 'crashed', 'timeout'}
+        for file, wanted in cases.items():
+            with self.subTest(file=file.name):
+                code, out, err = weir('--json', 'parse', file, secret, check=False)
+                self.assertEqual(code, 1)
+                lines = [json.loads(line) for line in out.splitlines()]
+                self.assertEqual([line['_weir']['file'] for line in lines], [str(file), str(secret)], 'the others are unharmed')
+                inner, told = lines[0]['_weir']['error'], json.loads(err)['error']
+                self.assertEqual((inner['code'], inner['message']), (told['code'], told['message']))
+                self.assertIn(inner['code'], allowed)
+                self.assertEqual(told['where'], str(file))
+                if wanted:
+                    self.assertEqual(inner['code'], wanted)
+        command = [BIN, 'parse', secret]
+        if os.geteuid() == 0:
+            self.folder.chmod(0o755)
+            secret.chmod(0)
+            command = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', shutil.copy(BIN, self.folder / 'weir'), 'parse', secret]
+        else:
+            secret.chmod(0)
+        done = subprocess.run(command, capture_output=True, text=True)
+        secret.chmod(0o644)
+        self.assertEqual(json.loads(done.stdout)['_weir']['error']['code'], 'refused')
+        self.assertIn('give this user the right', done.stderr)
+        self.assertEqual(self.refused('parse', '--base', 'nonsense', secret, code=2)['where'], '--base')
+
+    def test_lists_and_feeds_to_import(self):
+        before = weir('--no-model', '--json', 'sources', data=self.data)[1]
+        for name, content, word in (('none.opml', '<opml version="2.0"><body><outline text="x"/></body></opml>', 'no feed'), ('cut.opml', '<opml><body><outline', 'no feed'), ('ftp.opml', '<opml version="2.0"><body><outline text="x" xmlUrl="ftp://u:secret@h/"/></body></opml>', 'no feed'),
+                                    ('deep.opml', '<opml version="2.0"><body>' + '<outline text="f">' * 40, 'deep'), ('empty.opml', '', 'empty'), ('page.html', '<html><body>nothing</body></html>', 'web page'), ('words.txt', 'just words', 'no markup')):
+            with self.subTest(name=name):
+                file = self.put(name, content)
+                error = self.refused('import', file)
+                self.assertIn(word, error['message'])
+                self.assertIn(name, error['where'])
+                self.assertTrue(error.get('remedy') or ';' in error['message'], error)
+        self.assertTrue(self.refused('import', self.folder / 'absent.opml')['remedy'])
+        self.assertEqual(weir('--no-model', '--json', 'sources', data=self.data)[1], before, 'nothing half-written')
+        some = self.put('some.opml', '<opml version="2.0"><body><outline text="old ftp" xmlUrl="ftp://u:secret@h/x"/><outline text="good" xmlUrl="http://127.0.0.1:9/good"/><outline text="lost"/></body></opml>')
+        code, out, err = weir('--no-model', 'import', some, data=self.data)
+        self.assertIn('1 sources added', err)
+        self.assertIn('outline "old ftp": ftp://h/x is no http(s) address', err)
+        self.assertIn('outline "lost": no address', err)
+        self.assertNotIn('secret', err)
+
+    def test_dates_and_charsets_in_feeds(self):
+        """A date that is none is left out, a charset that is none is told apart by the bytes: both are said, and the rest of the feed is there."""
+        feed = '<?xml version="1.0" encoding="klingon"?><rss version="2.0"><channel><title>T\xe9</title><item><guid>a</guid><title>A</title><pubDate>Mon, 32 Foo 2026 99:00</pubDate></item><item><guid>b</guid><pubDate>Mon, 23 Nov 2026 08:00:00 GMT</pubDate></item></channel></rss>'
+        document = json.loads(weir('parse', self.put('dates.xml', feed.encode('latin-1')))[1])
+        self.assertEqual([item.get('date_published') for item in document['items']], [None, '2026-11-23T08:00:00Z'])
+        self.assertEqual(document['title'], 'T\xe9')
+        self.assertTrue(any('klingon' in warning for warning in document['_weir']['warnings']), document['_weir'])
+        self.assertTrue(any('32 Foo' in warning for warning in document['_weir']['warnings']), document['_weir'])
+        self.assertEqual(self.refused('rank', '--now', 'yesterday', code=2)['where'], '--now')
+
+    def test_models(self):
+        """Cut, of another kind, lying about itself: before anything is encoded, with the file's name."""
+        models = self.folder / 'models'
+        (models / 'e5-small').mkdir(parents=True)
+        env = {'WEIR_MODELS': str(models)}
+        for content in (b'', b'E5S1', random.Random(5).randbytes(5000)):
+            (models / 'e5-small/e5-small-q4.bin').write_bytes(content)
+            error = self.refused('encode', '--model', 'e5-small', stdin='{"id":"1","title":"x"}', env=env)
+            self.assertIn('e5-small-q4.bin', error['where'])
+            self.assertIn('weir model fetch', error['remedy'])
+        own = self.folder / 'own'
+        own.mkdir()
+        self.assertTrue(self.refused('encode', '--model', own, stdin='{}')['remedy'])
+        config = {'model_type': 'bert', 'hidden_size': 8, 'num_hidden_layers': 1, 'num_attention_heads': 2, 'intermediate_size': 16, 'vocab_size': 6, 'max_position_embeddings': 8, 'type_vocab_size': 2, 'hidden_act': 'gelu', 'layer_norm_eps': 1e-12}
+        files = {'config.json': json.dumps(config), 'vocab.txt': '[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n', 'model.safetensors': (8).to_bytes(8, 'little') + b'{}      '}
+        for broken, content in (('config.json', '{'), ('config.json', '[]'), ('vocab.txt', ''), ('model.safetensors', b''), ('model.safetensors', (1 << 60).to_bytes(8, 'little') + b'{}'), ('model.safetensors', files['model.safetensors'])):
+            with self.subTest(broken=broken, content=content):
+                for name, good in files.items():
+                    self.put(f'own/{name}', content if name == broken else good)
+                error = self.refused('encode', '--model', own, stdin='{"id":"1","title":"x"}')
+                self.assertIn(str(own), error['where'], error)
+        self.assertIn('e5-small', self.refused('model', 'fetch', 'e5-small', '--from', self.put('fake.bin', b'x' * 100), env=env)['where'])
+        self.assertEqual((models / 'e5-small/e5-small-q4.bin').read_bytes(), random.Random(5).randbytes(5000), 'what was there stays')
+
+    def test_lines_of_items_and_signals(self):
+        for words in (['guard', 'scan'], ['rank']):
+            self.assertTrue(self.refused(*words, self.folder / 'absent.jsonl')['where'].endswith('absent.jsonl'))
+        items = self.put('items.jsonl', '{"id":"a","title":"A"}\n{"id":"b"\n{"id":"c","title":"C"}\n')
+        code, out, err = weir('--no-model', '--json', 'rank', items, check=False)
+        self.assertEqual((code, sorted(json.loads(line)['id'] for line in out.splitlines())), (1, ['a', 'c']))
+        self.assertEqual(json.loads(err)['error']['where'], f'{items}:2')
+        for line, word in (('{"item":"a","kind":"shrug"}', 'kind'), ('{"item":"z","kind":"like"}', 'z'), ('{"kind":"like"}', 'item'), ('{"item":"a","kind":"like","at":"now"}', 'at'), ('nonsense', ''), ('[]', 'object')):
+            signals = self.put('signals.jsonl', '{"item":"a","kind":"like","at":"2026-11-01T00:00:00Z"}\n' + line + '\n')
+            error = self.refused('rank', '--signals', signals, items)
+            told = [json.loads(one)['error'] for one in weir('--no-model', '--json', 'rank', '--signals', signals, items, check=False)[2].splitlines()]
+            self.assertIn(f'{signals}:2', [one['where'] for one in told])
+            self.assertIn(word, ' '.join(one['message'] for one in told))
+
+
 if __name__ == '__main__':
     unittest.main()
