@@ -20,7 +20,7 @@ void Engine::Parts::wake_house() {
 void Engine::Parts::keep_house(std::stop_token stop) {
   stand_back(5);
   house_work = true;  // what the last run left
-  auto next_purge = clock.steady() + std::chrono::minutes(1);
+  auto next_purge = clock.steady() + std::chrono::seconds(5);
   auto next_dictionaries = clock.steady() + std::chrono::seconds(20);
   while (!stop.stop_requested()) {
     {
