@@ -10,7 +10,7 @@
 namespace weir::cli {
 
 // A URL, an OPML file, a feed in a file, a folder of those; each gets a line. Errors are printed; answers whether all went well.
-bool add_names(Client& client, const std::vector<std::string>& names, const std::string& folder, bool as_json);
+bool add_names(Client& client, const std::vector<std::string>& names, const std::string& folder, bool as_json, bool files_only = false);
 
 struct ListArguments {
   std::string order = "newest", state = "unread", folder, cursor, text;

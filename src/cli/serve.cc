@@ -56,10 +56,19 @@ Result<bool> ensure_user(Accounts& accounts) {
   return true;
 }
 
-Status print_link(Accounts& accounts, const std::string& address) {
+constexpr std::string_view link_printed = "link_printed";
+
+// The first user came by `weir add` or `weir import`, before any start: there is no way in yet.
+bool nobody_was_let_in(Engine& engine, Accounts& accounts) {
+  const auto user = accounts.first_user();
+  const auto printed = engine.store().reader()->value(link_printed);
+  return user && !user->has_password && printed && !*printed;
+}
+
+Status print_link(Engine& engine, Accounts& accounts, const std::string& address) {
   const User user = TRY(accounts.first_user());
   fmt::print(stderr, "sign in, once: http://{}/login?link={}\n", address, TRY(accounts.new_link(user.id)));
-  return {};
+  return engine.store().write([](store::Writer& writer) { return writer.set_value(link_printed, "1"); });
 }
 
 }  // namespace
@@ -101,8 +110,8 @@ int serve(const Options& options, const ServeArguments& arguments) {
   if (const Status said = (*engine)->store().lock().say(fmt::format("pid {} http://{}", ::getpid(), address)); !said)
     log_warn("serve", "the lock file keeps no address: {}", said.error().text());
   print_line("listening on http://" + address);
-  if (*made || arguments.started_by_script)
-    if (const Status offered = print_link(accounts, address); !offered) print_error(offered.error(), options.json);
+  if (*made || arguments.started_by_script || nobody_was_let_in(**engine, accounts))
+    if (const Status offered = print_link(**engine, accounts, address); !offered) print_error(offered.error(), options.json);
   if (const auto user = accounts.first_user(); user && arguments.add.empty())
     if (const auto sources = (*engine)->sources(user->id); sources && sources->empty())
       fmt::print(stderr, "no sources yet: weir add URL, or weir import --starter for a list of well-known feeds to begin with\n");

@@ -45,9 +45,10 @@ Result<Added> import_bytes(Client& client, std::string_view bytes, const std::st
   return Added{report, fmt::format("{} items stored, {} known", find_int(report, "stored").value_or(0), find_int(report, "duplicates").value_or(0)), {}, false};
 }
 
-Result<Added> add_one(Client& client, const std::string& name, const std::string& folder) {
+Result<Added> add_one(Client& client, const std::string& name, const std::string& folder, bool files_only) {
   std::error_code error;
-  if (std::filesystem::is_regular_file(name, error) || name == "-")
+  const bool path = name == "-" || name.starts_with('/') || name.starts_with("./") || name.starts_with("../");
+  if (files_only || path || std::filesystem::is_regular_file(name, error))
     return import_bytes(client, TRY(read_file(name, std::size_t{64} << 20)), std::filesystem::path(name).filename().string());
   json::object body{{"url", name}};
   if (!folder.empty()) body["folder"] = folder;
@@ -72,7 +73,7 @@ Result<Client> open_to_add(const Options& options) {
 
 }  // namespace
 
-bool add_names(Client& client, const std::vector<std::string>& names, const std::string& folder, bool as_json) {
+bool add_names(Client& client, const std::vector<std::string>& names, const std::string& folder, bool as_json, bool files_only) {
   std::vector<std::string> all;
   for (const std::string& name : names) {
     std::error_code error;
@@ -93,7 +94,7 @@ bool add_names(Client& client, const std::vector<std::string>& names, const std:
   Bar bar("adding");
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (all.size() > 3) bar.show(i, all.size());
-    const auto added = add_one(client, all[i], folder);
+    const auto added = add_one(client, all[i], folder, files_only);
     if (added) {
       json::object line{{"name", all[i]}};
       line.insert(added->answer.begin(), added->answer.end());
@@ -134,7 +135,7 @@ int import(const Options& options, const std::vector<std::string>& names, bool s
     if (options.json) print_json(report->answer);
     else fmt::print(stderr, "starter list: {}\n", report->text);
   }
-  return add_names(*client, names, "", options.json) ? done : failed;
+  return add_names(*client, names, "", options.json, true) ? done : failed;
 }
 
 int export_opml(const Options& options, const std::string& file) {
