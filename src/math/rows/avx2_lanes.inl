@@ -116,10 +116,12 @@ struct Lanes {
   static void put(std::byte* p, __m256i x) { _mm256_store_si256(reinterpret_cast<__m256i*>(p), x); }
   template <int R>
   static void widen_rows(const std::byte* from, std::byte* to) {  // a row's 64 bytes: even ones, odd ones
-    for (int i = 0; i < R * 2; ++i) {
-      const __m256i x = ints(from + i * 32);
-      put(to + i / 2 * 128 + i % 2 * 32, _mm256_and_si256(x, _mm256_set1_epi16(0xFF)));
-      put(to + i / 2 * 128 + i % 2 * 32 + 64, _mm256_srli_epi16(x, 8));
+    for (int r = 0; r < R; ++r, from += 64, to += 128) {
+      const __m256i a = ints(from), b = ints(from + 32), low = _mm256_set1_epi16(0xFF);
+      put(to, _mm256_and_si256(a, low));
+      put(to + 32, _mm256_and_si256(b, low));
+      put(to + 64, _mm256_srli_epi16(a, 8));
+      put(to + 96, _mm256_srli_epi16(b, 8));
     }
   }
   static void widen_weights(const std::byte* from, std::byte* to) {  // 16 quads of 16 outputs
