@@ -54,10 +54,13 @@ Result<Added> add_one(Client& client, const std::string& name, const std::string
   if (!folder.empty()) body["folder"] = folder;
   const json::value answer = TRY(client.ask("POST", "/api/sources", body));
   const json::object& source = answer.get_object();
-  return Added{source,
-               fmt::format("{} (source {}, {} items)", text_of(source, "title"), find_int(source, "id").value_or(0), find_int(source, "total").value_or(0)),
-               {},
-               false};
+  std::string line =
+      fmt::format("{} (source {}, {} items)", text_of(source, "title"), find_int(source, "id").value_or(0), find_int(source, "total").value_or(0));
+  if (const json::array* others = find_array(source, "feeds")) {
+    line += "; the page has more feeds:";
+    for (const json::value& one : *others) line += fmt::format(" {}", text_of(one.as_object(), "url"));
+  }
+  return Added{source, line, {}, false};
 }
 
 // Without a server and before the first start nobody reads here: then this command makes the reader that serve would make.

@@ -52,6 +52,16 @@ struct EngineOptions {
 struct AddSource {
   std::string url;            // of a feed, or of a page that links to one
   std::string title, folder;  // the reader's own, may be empty
+  bool choose = false;        // of a page that declares several feeds, take none: give them to choose from
+};
+
+struct PageFeed {
+  std::string url, title;  // the title may be empty
+};
+
+struct AddedSource {
+  std::optional<Subscription> subscription;  // absent: choose from `feeds`
+  std::vector<PageFeed> feeds;               // that the page declares, without the one that was subscribed to
 };
 
 struct SourceEdit {  // what is absent stays
@@ -104,7 +114,7 @@ class Engine {
   void stop();
 
   // Sources. add_source fetches before it answers (≤ 15 s): not_a_feed, timeout, refused, io, exists.
-  Result<Subscription> add_source(UserId user, const AddSource& what);
+  Result<AddedSource> add_source(UserId user, const AddSource& what);
   Result<Subscription> add_push_source(UserId user, std::string title);
   Result<std::vector<Subscription>> sources(UserId user);
   Result<Subscription> source(UserId user, SourceId id);

@@ -19,8 +19,9 @@ constexpr Duration patience = std::chrono::seconds(15);  // of whoever adds a so
 struct Found {
   std::string url;  // to keep
   FetchReply reply;
-  Feed feed;
+  Feed feed;                       // format empty: nothing was taken, see `declared`
   std::vector<std::string> icons;  // that the page around it names
+  std::vector<FeedLink> declared;  // by the page that was asked for
 };
 
 Status answered_well(const FetchReply& reply) {
@@ -29,8 +30,8 @@ Status answered_well(const FetchReply& reply) {
               reply.status == 401 ? "put user and password into the address: https://user:password@host/…" : "check the address");
 }
 
-// The feed at an address, or the one that the page there links to.
-Result<Found> find_feed(Poller& poller, Sandbox& sandbox, const Clock& clock, const std::string& url) {
+// The feed at an address, or the one that the page there links to. `choose`: when the page declares several, none of them.
+Result<Found> find_feed(Poller& poller, Sandbox& sandbox, const Clock& clock, const std::string& url, bool choose) {
   const auto began = clock.steady();
   const auto left = [&] { return patience - std::chrono::duration_cast<Duration>(clock.steady() - began); };
   const auto try_one = [&](const std::string& address, FetchPurpose purpose) -> Result<Found> {
@@ -40,17 +41,21 @@ Result<Found> find_feed(Poller& poller, Sandbox& sandbox, const Clock& clock, co
     TRY(answered_well(reply));
     Feed feed = TRY(parse_feed_in(sandbox, reply.body, {.base_url = reply.url, .content_type = reply.content_type}));
     std::string keep = reply.moved_to.value_or(address);
-    return Found{std::move(keep), std::move(reply), std::move(feed), {}};
+    return Found{std::move(keep), std::move(reply), std::move(feed), {}, {}};
   };
   Result<Found> first = try_one(url, FetchPurpose::page);
   if (!first) return first;
   if (first->feed.format == "opml") return fail(Code::not_a_feed, "this is a list of feeds, not a feed", without_credentials(url), "import it as OPML");
   if (first->feed.format != "html") return first;
-  PageReport page = TRY(read_page_in(sandbox, first->reply.body, first->reply.url));
+  const PageReport page = TRY(read_page_in(sandbox, first->reply.body, first->reply.url));
+  std::vector<FeedLink> declared = declared_feeds(page.links);
+  if (choose && declared.size() > 1) return Found{url, {}, {}, {}, std::move(declared)};
   for (const std::string& candidate : feed_candidates(first->reply.url, page.links)) {
     Result<Found> found = try_one(candidate, FetchPurpose::feed);
     if (found && found->feed.format != "html" && found->feed.format != "opml") {
+      std::erase_if(declared, [&](const FeedLink& link) { return link.url == candidate; });
       found->icons = page.icons;
+      found->declared = std::move(declared);
       return found;
     }
     if (!found && found.error().code == Code::timeout) return found;
@@ -79,15 +84,19 @@ void give_id(Item& item) {
 
 }  // namespace
 
-Result<Subscription> Engine::add_source(UserId user, const AddSource& what) {
+Result<AddedSource> Engine::add_source(UserId user, const AddSource& what) {
   Parts& own = *parts_;
   const bool bare = what.url.find("://") == std::string::npos;
   const std::string url = with_scheme(what.url);
   if (!is_http(url))
     return fail(Code::invalid, "not an http or https address", safe(own.guard, without_credentials(what.url)), "give the address of a feed or of a page");
-  Result<Found> found = find_feed(*own.poller, *own.sandbox, own.clock, url);
-  if (!found && bare && found.error().code == Code::io) found = find_feed(*own.poller, *own.sandbox, own.clock, "http://" + url.substr(8));
+  Result<Found> found = find_feed(*own.poller, *own.sandbox, own.clock, url, what.choose);
+  if (!found && bare && found.error().code == Code::io) found = find_feed(*own.poller, *own.sandbox, own.clock, "http://" + url.substr(8), what.choose);
   if (!found) return std::unexpected(found.error());
+  AddedSource added;
+  for (const FeedLink& link : found->declared)
+    if (without_credentials(link.url) == link.url) added.feeds.push_back({link.url, safe(own.guard, link.title)});
+  if (found->feed.format.empty()) return added;
   const Time now = own.clock.now();
   std::vector<Time> published;
   for (const Item& item : found->feed.items)
@@ -122,7 +131,8 @@ Result<Subscription> Engine::add_source(UserId user, const AddSource& what) {
     if (!found->feed.icon.empty()) icons.insert(icons.begin(), found->feed.icon);
     own.poller->fetch_icon(subscription.source, std::move(icons));
   }
-  return subscription;
+  added.subscription = std::move(subscription);
+  return added;
 }
 
 Result<Subscription> Engine::add_push_source(UserId user, std::string title) {

@@ -30,8 +30,10 @@ constexpr std::array table = std::to_array<Route>({
     // ---- sources
     {get, "/api/sources", read, caller, list_sources, "your sources with their counters"},
     {post, "/api/sources", write, caller, add_source,
-     "adds a feed by its address or a page's, fetched before the answer (≤ 15 s; 422 when there is none); or a source to push to", slow, small,
-     "url?:string title?:string folder?:string push?:boolean"},
+     "adds a feed by its address or a page's, fetched before the answer (≤ 15 s; 422 when there is none), and names the page's other feeds; with choose, a "
+     "page "
+     "that has several is answered by 200 and their list alone; or adds a source to push to",
+     slow, small, "url?:string title?:string folder?:string push?:boolean choose?:boolean"},
     {get, "/api/sources/{source}", read, source, get_source, "one source"},
     {patch, "/api/sources/{source}", write, source, edit_source, "renames, moves, readdresses; keep_days: 0 is for ever, null your own setting again", fast,
      small, "title?:string folder?:string url?:string keep_days?:integer"},

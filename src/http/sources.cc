@@ -48,10 +48,18 @@ Result<Response> add_source(Call& call) {
     if (title.empty()) return fail(Code::invalid, "a push source needs a title", "title");
     return reply(call, to_json(TRY(call.engine.add_push_source(call.who.user, title))), 201);
   }
-  const AddSource what{text_of(body, "url"), text_of(body, "title"), text_of(body, "folder")};
+  const AddSource what{text_of(body, "url"), text_of(body, "title"), text_of(body, "folder"), find_bool(body, "choose").value_or(false)};
   if (what.url.empty()) return fail(Code::invalid, "the address of a feed or page is expected", "url", R"({"url":"https://…"} or {"push":true,"title":"…"})");
   auto added = call.engine.add_source(call.who.user, what);
-  if (added) return reply(call, to_json(*added), 201);
+  if (added) {
+    json::object answer = added->subscription ? to_json(*added->subscription) : json::object{};
+    if (!added->feeds.empty()) {
+      json::array feeds;
+      for (const PageFeed& feed : added->feeds) feeds.push_back(json::object{{"url", feed.url}, {"title", feed.title}});
+      answer["feeds"] = std::move(feeds);
+    }
+    return reply(call, answer, added->subscription ? 201 : 200);
+  }
   const Error error = about_the_address(std::move(added.error()));
   if (error.code == Code::exists || error.code == Code::unavailable || error.code == Code::internal) return std::unexpected(error);
   return no_feed(call, error);

@@ -67,6 +67,17 @@ std::vector<std::string> feed_candidates(std::string_view page_url, std::span<co
   return out;
 }
 
+std::vector<FeedLink> declared_feeds(std::span<const FeedLink> links, std::size_t limit) {
+  std::vector<FeedLink> out;
+  for (const int wanted : {0, 1, 3})
+    for (const FeedLink& link : links) {
+      const Result<Url> url = parse_url(link.url);
+      if (!link.alternate || !url || (url->scheme != "http" && url->scheme != "https") || rank_of(link, *url) != wanted) continue;
+      if (out.size() < limit && std::ranges::find(out, link.url, &FeedLink::url) == out.end()) out.push_back(link);
+    }
+  return out;
+}
+
 std::string default_icon(std::string_view page_url) { return resolve("/favicon.ico", page_url); }
 
 }  // namespace weir

@@ -19,6 +19,9 @@ struct FeedLink {
 // well-known paths under the page's folder and its host. Comment feeds come after the others. http(s) only.
 std::vector<std::string> feed_candidates(std::string_view page_url, std::span<const FeedLink> links, std::size_t limit = 8);
 
+// The feeds that the page itself declares (rel=alternate), in the same order, each once: what a reader can choose from.
+std::vector<FeedLink> declared_feeds(std::span<const FeedLink> links, std::size_t limit = 20);
+
 // Where the icon is when the page names none: /favicon.ico of its host.
 std::string default_icon(std::string_view page_url);
 

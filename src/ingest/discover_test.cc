@@ -34,6 +34,21 @@ TEST(Discover, APageWithoutLinksGivesTheUsualPlacesOnce) {
   EXPECT_EQ(default_icon("https://a.example/x/y?z"), "https://a.example/favicon.ico");
 }
 
+TEST(Discover, WhatAPageDeclaresIsAChoice) {
+  const std::vector<FeedLink> links = {
+      {.url = "https://a.example/comments/feed/", .title = "Comments", .type = "application/rss+xml", .alternate = true},
+      {.url = "https://a.example/blog/rss.xml", .title = "RSS"},  // a link in the text
+      {.url = "https://a.example/feed", .title = "Posts", .type = "application/rss+xml", .alternate = true},
+      {.url = "https://a.example/feed", .title = "Posts again", .type = "application/rss+xml", .alternate = true},
+      {.url = "https://a.example/de/", .title = "Deutsch", .type = "text/html", .alternate = true},
+      {.url = "file:///etc/passwd", .title = "no", .type = "application/rss+xml", .alternate = true},
+  };
+  std::vector<std::string> titles;
+  for (const FeedLink& one : declared_feeds(links)) titles.push_back(one.title);
+  EXPECT_THAT(titles, testing::ElementsAre("Posts", "Comments"));
+  EXPECT_EQ(declared_feeds(links, 1).size(), 1U);
+}
+
 TEST(Icon, TypeComesFromTheBytes) {
   const auto padded = [](std::string_view start) { return std::string(start) + std::string(32, '\0'); };
   EXPECT_EQ(image_type(padded("\x89PNG\r\n\x1a\n\0\0\0\rIHDR"sv)), "image/png");
