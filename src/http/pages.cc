@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/hash.h"
+#include "base/text.h"
 #include "engine/exits.h"
 #include "http/assets.h"
 #include "http/cookies.h"
@@ -28,21 +29,61 @@ Response page(const Engine& engine, int status, std::string html, std::string_vi
           seal_asset(engine, std::move(html))};
 }
 
+// What the pages without a file say, in the language that the browser asks for first of the two.
+struct Words {
+  std::string_view tag, sign_in, sign_out, name, password, hint, wrong, used, wait, busy;
+};
+constexpr Words english{.tag = "en",
+                        .sign_in = "Sign in",
+                        .sign_out = "Sign out",
+                        .name = "Name",
+                        .password = "Password",
+                        .hint = "No password yet? On the machine that runs Weir, this prints a link that signs you in once:",
+                        .wrong = "Name or password is wrong.",
+                        .used = "This sign-in link was used already, or its day is over. This prints a new one:",
+                        .wait = "Too many attempts. Wait a little, then try again.",
+                        .busy = "Weir is busy. Try again in a while."};
+constexpr Words chinese{.tag = "zh-Hans",
+                        .sign_in = "登录",
+                        .sign_out = "退出登录",
+                        .name = "名称",
+                        .password = "密码",
+                        .hint = "还没有密码？在运行 Weir 的机器上，这个命令会打印一个一次性登录链接：",
+                        .wrong = "名称或密码不对。",
+                        .used = "这个登录链接已经用过，或已超过一天。这个命令会打印一个新的：",
+                        .wait = "尝试次数过多。请稍候再试。",
+                        .busy = "Weir 正忙，请稍候再试。"};
+
+const Words& words_for(const Call& call) {
+  for (const std::string_view one : split(call.request.header("accept-language"), ',')) {
+    const std::string_view tag = trim(one).substr(0, 2);
+    if (tag == "zh") return chinese;
+    if (tag == "en") return english;
+  }
+  return english;
+}
+
 // A page that needs no file: the form of signing in when there is no reader, of a one-time link, of signing out.
 Response small_page(const Call& call, int status, std::string_view title, std::string_view form) {
   return page(call.engine, status,
-              fmt::format("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
+              fmt::format("<!doctype html>\n<html lang=\"{}\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
                           "<title>Weir</title><link rel=\"stylesheet\" href=\"/assets/form.css\"></head>\n<body><main><h1>{}</h1>\n{}\n</main></body></html>\n",
-                          escape_html(title), form),
+                          words_for(call).tag, escape_html(title), form),
               "no-store");
 }
 
-constexpr std::string_view password_form =
-    "<form method=\"post\" action=\"/login\">\n"
-    "<p><label>Name <input name=\"user\" autocomplete=\"username\" autocapitalize=\"none\" required autofocus></label></p>\n"
-    "<p><label>Password <input name=\"password\" type=\"password\" autocomplete=\"current-password\" required></label></p>\n"
-    "<p><button>Sign in</button></p>\n</form>\n"
-    "<p>No password yet? <code>weir user link</code>, on the machine that runs Weir, prints a link that signs you in once.</p>";
+// `said` is why it is here again; empty at first.
+Response password_page(const Call& call, int status, std::string_view said) {
+  const Words& words = words_for(call);
+  const std::string why = said.empty() ? "" : fmt::format("<p role=\"alert\">{}{}</p>\n", said, said == words.used ? " <code>weir user link</code>" : "");
+  const std::string hint = said == words.used ? "" : fmt::format("<p>{} <code>weir user link</code></p>", words.hint);
+  return small_page(call, status, words.sign_in,
+                    fmt::format("{}<form method=\"post\" action=\"/login\">\n"
+                                "<p><label>{} <input name=\"user\" autocomplete=\"username\" autocapitalize=\"none\" required autofocus></label></p>\n"
+                                "<p><label>{} <input name=\"password\" type=\"password\" autocomplete=\"current-password\" required></label></p>\n"
+                                "<p><button>{}</button></p>\n</form>\n{}",
+                                why, words.name, words.password, words.sign_in, hint));
+}
 
 Result<Response> file(const Call& call, std::string_view path) {
   const auto found = TRY(find_asset(call.router.options().assets, path, call.request.header("accept-encoding")));
@@ -81,12 +122,12 @@ Result<Response> home_page(Call& call) {
 // A one-time link is a form that posts itself: opening the address alone (a preview, a prefetch) uses nothing up.
 Result<Response> login_page(Call& call) {
   if (const auto link = call.query.get("link"))
-    return small_page(call, 200, "Sign in",
+    return small_page(call, 200, words_for(call).sign_in,
                       fmt::format("<form method=\"post\" action=\"/login\">\n<input type=\"hidden\" name=\"link\" value=\"{}\">\n"
-                                  "<p><button>Sign in</button></p>\n</form>\n<script src=\"/assets/form.js\"></script>",
-                                  escape_html(*link)));
+                                  "<p><button>{}</button></p>\n</form>\n<script src=\"/assets/form.js\"></script>",
+                                  escape_html(*link), words_for(call).sign_in));
   auto found = file(call, "login.html");
-  return found ? found : small_page(call, 200, "Sign in", password_form);
+  return found ? found : password_page(call, 200, "");
 }
 
 Result<Response> login_form(Call& call) {
@@ -101,13 +142,15 @@ Result<Response> login_form(Call& call) {
   }
   const Refusal& no = session.error();
   const int status = no.error.code == Code::unauthorised ? 401 : no.error.code == Code::refused ? 429 : 503;
-  Response response = small_page(call, status, "Sign in", fmt::format("<p role=\"alert\">{}.</p>\n{}", escape_html(no.error.message), password_form));
+  const Words& words = words_for(call);
+  Response response = password_page(call, status, status == 429 ? words.wait : status == 503 ? words.busy : link ? words.used : words.wrong);
   if (no.wait.count() > 0) response.headers.push_back({"Retry-After", std::to_string(no.wait.count())});
   return response;
 }
 
 Result<Response> logout_page(Call& call) {
-  return small_page(call, 200, "Sign out", "<form method=\"post\" action=\"/logout\"><p><button>Sign out</button></p></form>");
+  const std::string_view name = words_for(call).sign_out;
+  return small_page(call, 200, name, fmt::format("<form method=\"post\" action=\"/logout\"><p><button>{}</button></p></form>", name));
 }
 
 Result<Response> logout_form(Call& call) {
