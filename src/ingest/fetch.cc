@@ -508,26 +508,28 @@ struct CurlFetcher::State {
       case CURLE_COULDNT_CONNECT:
         if (!hop.dialled && hop.refusal == Dialer::Refusal::address)
           return {Code::refused, "the address is not on the public internet", {}, "whoever runs this server can open a private range with --allow-net CIDR"};
-        if (!hop.dialled && hop.refusal == Dialer::Refusal::port) return {Code::refused, "the port belongs to a service that is no web server", {}, {}};
-        if (!hop.dialled && hop.refusal == Dialer::Refusal::family) return {Code::refused, "the address is not an internet address", {}, {}};
+        if (!hop.dialled && hop.refusal == Dialer::Refusal::port)
+          return {Code::refused, "the port belongs to a service that is no web server", {}, "give the address of a feed or of a page"};
+        if (!hop.dialled && hop.refusal == Dialer::Refusal::family)
+          return {Code::refused, "the address is not an internet address", {}, "give the address of a feed or of a page"};
         return {Code::io, "no connection", {}, "is the server up, and the port right?"};
       case CURLE_COULDNT_RESOLVE_HOST: return {Code::io, "no such host name", {}, "check the spelling; if it is right, check this machine's DNS"};
       case CURLE_OPERATION_TIMEDOUT:
         return {Code::timeout,
                 hop.headers.status != 0 ? "the reply did not end in time" : fmt::format("no connection within {}", seconds_text(options.connect)),
                 {},
-                {}};
+                "try again later; if it stays so, open the address in a browser"};
       case CURLE_PEER_FAILED_VERIFICATION:
       case CURLE_SSL_CACERT_BADFILE:
         return {Code::io, "the server's certificate cannot be trusted", {}, "if that holds for every server, install ca-certificates and check the clock"};
-      case CURLE_SSL_CONNECT_ERROR: return {Code::io, "no TLS connection", {}, {}};
-      case CURLE_PARTIAL_FILE: return {Code::io, "the reply was cut off", {}, {}};
-      case CURLE_GOT_NOTHING: return {Code::io, "the server closed the connection without a reply", {}, {}};
+      case CURLE_SSL_CONNECT_ERROR: return {Code::io, "no TLS connection", {}, "try http:// instead of https://, or ask whoever runs the server"};
+      case CURLE_PARTIAL_FILE: return {Code::io, "the reply was cut off", {}, "try again later"};
+      case CURLE_GOT_NOTHING: return {Code::io, "the server closed the connection without a reply", {}, "try again later"};
       case CURLE_FILESIZE_EXCEEDED: return {Code::too_large, "the body is larger than allowed", {}, {}};
       case CURLE_BAD_CONTENT_ENCODING: return {Code::malformed, "the body is not compressed as it says", {}, {}};
       case CURLE_URL_MALFORMAT:
-      case CURLE_UNSUPPORTED_PROTOCOL: return {Code::malformed, "not an http address, or not an http server", {}, {}};
-      case CURLE_WEIRD_SERVER_REPLY: return {Code::malformed, "the reply is not HTTP", {}, {}};
+      case CURLE_UNSUPPORTED_PROTOCOL: return {Code::malformed, "not an http address, or not an http server", {}, "check the address"};
+      case CURLE_WEIRD_SERVER_REPLY: return {Code::malformed, "the reply is not HTTP", {}, "check the port in the address"};
       case CURLE_OUT_OF_MEMORY:
         if (hop.dialled) return {Code::too_large, "a header line is longer than 100 kB", {}, {}};  // that is how libcurl says it
         return {Code::unavailable, "no memory for one more connection", {}, {}};
