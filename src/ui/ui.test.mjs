@@ -11,7 +11,10 @@ const catalogue = (name) => JSON.parse(readFileSync(new URL(`${name}.json`, here
 const en = catalogue('en'), zh = catalogue('zh');
 
 test('both catalogues have the same texts, with the same values in them', () => {
-  assert.deepEqual(Object.keys(zh).sort(), Object.keys(en).sort());
+  const own = /^code_/;   // of errors the server's own sentences are the English ones
+  assert.deepEqual(Object.keys(zh).filter((key) => !own.test(key)).sort(), Object.keys(en).sort());
+  const codes = readFileSync(new URL('../base/result.h', import.meta.url), 'utf8').match(/enum class Code \{([^}]*)\}/)[1].match(/^\s*\w+(?=,)/gm).map((name) => `code_${name.trim()}`);
+  assert.deepEqual(Object.keys(zh).filter((key) => own.test(key)), codes, 'a sentence for each code that the server has');
   const holes = (text) => (text.match(/\{\w+\}/g) ?? []).sort();
   for (const [key, text] of Object.entries(en)) {
     assert.ok(text.trim() && zh[key].trim(), `${key} is empty`);
@@ -25,10 +28,16 @@ test('every text that the sources ask for is there, and none is left over', () =
   const asked = new Set([...sources.matchAll(/\bt\('([\w.]+)'/g), ...sources.matchAll(/data-t="(\w+)"/g)].map((match) => match[1]));
   for (const match of sources.matchAll(/\bt\([^()]*\? '(\w+)' : '(\w+)'/g)) asked.add(match[1]).add(match[2]);
   for (const key of asked) assert.ok(key in en, `no text for ${key}`);
-  const families = ['key_', 'group_', 'state_', 'order_', 'theme_', 'counts_', 'scope_', 'part_', 'note_', 'media_'];
+  const families = ['key_', 'group_', 'state_', 'order_', 'theme_', 'counts_', 'scope_', 'part_', 'note_', 'media_', 'check_'];
   for (const key of Object.keys(en)) assert.ok(asked.has(key) || families.some((family) => key.startsWith(family)), `nobody uses ${key}`);
   for (const { name } of ACTIONS) assert.ok(en[`key_${name}`], name);
   for (const group of GROUPS) assert.ok(en[`group_${group}`], group);
+  const parts = [...readFileSync(new URL('../rank/parts.cc', import.meta.url), 'utf8').matchAll(/^ {4}\{"([\w.]+)",/gm)].map((match) => match[1]);
+  assert.ok(parts.length >= 4);
+  for (const part of parts) assert.ok(en[`part_${part}`], `no name for the part ${part} of a score`);
+  const checks = [...readFileSync(new URL('../engine/doctor.cc', import.meta.url), 'utf8').matchAll(/\{"([a-z]+)", ?(?:ok|note|bad|whole|behind|row|\n)/g)].map((match) => match[1]);
+  assert.ok(checks.length >= 8);
+  for (const check of checks) assert.ok(en[`check_${check}`], `no name for the doctor's ${check}`);
 });
 
 test('no key means two things, and the promised ones are there', () => {

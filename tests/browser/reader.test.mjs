@@ -435,7 +435,8 @@ test('tokens and users', async (t) => {
   await users.getByRole('button', { name: 'Add user' }).click();
   assert.match(await users.locator('.secret').innerText(), /^http.*\/login\?link=/);
   await until(async () => (await weir.get('/api/users')).users.some((user) => user.name === 'bo'), 15000);
-  await users.getByRole('button', { name: 'Remove: bo' }).click();
+  await users.getByRole('button', { name: 'Remove: bo' }).dblclick();   // a double click is no second thought
+  await users.getByRole('button', { name: 'Press again to remove: bo' }).click();
   await until(async () => !(await weir.get('/api/users')).users.some((user) => user.name === 'bo'), 15000);
 });
 

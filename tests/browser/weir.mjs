@@ -175,7 +175,7 @@ export async function until(condition, ms, text = () => 'it did not happen') {
 
 // ── a small site ──
 
-// {base, hits}: /herons/letters, /page (which links to it), /nothing (a page with no feed).
+// {base, hits}: /herons/letters, /page (which links to it), /nothing (a page with no feed), /choice (a page with three feeds, the last of them gone).
 export async function startSite(t) {
   const hits = [];
   const server = createServer((request, response) => {
@@ -186,6 +186,11 @@ export async function startSite(t) {
         [3, 2, 1].map((n) => `<item><guid>letter-${n}</guid><title>Letter ${n}</title><link>http://${request.headers.host}/${n}</link><description>&lt;p&gt;The heron stood still, day ${n}.&lt;/p&gt;</description></item>`).join('')
       }</channel></rss>`);
     if (request.url === '/page') return answer('text/html', '<!doctype html><title>Herons</title><link rel="alternate" type="application/rss+xml" href="/herons/letters"><p>Herons.');
+    if (request.url === '/herons/notes')
+      return answer('application/feed+json', JSON.stringify({ version: 'https://jsonfeed.org/version/1.1', title: 'Heron Notes', items: [{ id: '1', title: 'A note', content_text: 'One heron.' }] }));
+    if (request.url === '/choice')
+      return answer('text/html', `<!doctype html><title>Herons</title>${[['/herons/letters', 'Letters', 'rss+xml'], ['/herons/notes', 'Notes', 'feed+json'], ['/herons/gone', 'Gone', 'atom+xml']]
+        .map(([href, title, type]) => `<link rel="alternate" type="application/${type}" href="${href}" title="${title}">`).join('')}<p>Herons.`);
     if (request.url === '/nothing') return answer('text/html', '<!doctype html><title>Nothing</title><p>No feed here.');
     return answer('text/plain', 'no', 404);
   });

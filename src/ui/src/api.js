@@ -8,7 +8,10 @@ export class ApiError extends Error {
   }
 }
 
-let onSignedOut = () => location.assign('/login');
+const PATIENCE_MS = 60_000;   // longer than anything takes here: adding a feed waits 15 s for other servers
+
+// Signs in, and comes back to what was on show.
+const onSignedOut = () => location.assign(`/login${location.hash}`);
 
 async function call(method, path, body, { signal, keepalive } = {}) {
   const headers = { accept: 'application/json' };
@@ -20,7 +23,7 @@ async function call(method, path, body, { signal, keepalive } = {}) {
   }
   let response, text;
   try {
-    response = await fetch(path, { method, headers, body, signal, keepalive });
+    response = await fetch(path, { method, headers, body, signal: signal ?? AbortSignal.timeout(PATIENCE_MS), keepalive });
     text = await response.text();
   } catch (error) {
     if (error.name === 'AbortError') throw error;

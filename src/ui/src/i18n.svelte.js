@@ -19,4 +19,10 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
 }
 
+// What went wrong, in the reader's language. The server's own sentence is English; for others the catalogue has one for each of its codes (Code, base/result.h).
+export function problem(error) {
+  if (error.status === 0) return t('error_offline');
+  return catalogues[tag][`code_${error.code}`] ?? error.message;
+}
+
 export const has = (key) => key in en;

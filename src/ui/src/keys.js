@@ -41,6 +41,9 @@ export function bindings(changed = {}) {
   }));
 }
 
+// The first key of an action, as it is shown; '' when it has none.
+export const keyOf = (changed, name) => print(bindings(changed).find((action) => action.name === name).keys.slice(0, 1));
+
 export function parse(text) {
   return text.split(',').map((key) => key.trim().replace(/^Space$/i, ' ')).filter(Boolean);
 }

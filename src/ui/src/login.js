@@ -8,13 +8,14 @@ for (const node of document.querySelectorAll('[data-t]')) node.textContent = t(n
 
 const form = document.getElementById('sign-in');
 const problem = document.getElementById('problem');
+if (location.hash) problem.textContent = t('login_ended');
 
 form.addEventListener('submit', async (event) => {
   event.preventDefault();
   problem.textContent = '';
   try {
     await api.signIn({ user: form.user.value, password: form.password.value });
-    location.replace('/');
+    location.replace('/' + location.hash);   // back to where the session ended
   } catch (error) {
     if (error.status === 0) problem.textContent = t('error_offline');
     else if (error.status === 429 || error.status === 503) problem.textContent = t('login_wait');

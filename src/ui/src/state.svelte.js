@@ -3,15 +3,16 @@
 // What the reader does shows at once and is taken back when the server refuses (optimistic). Lists are paged by the server's cursor; rows never move under
 // the reader: what arrives is announced, and shown when asked for.
 import { SvelteMap } from 'svelte/reactivity';
-import { api, ApiError } from './api.js';
-import { setLanguage, t } from './i18n.svelte.js';
+import { api } from './api.js';
+import { problem, setLanguage, t } from './i18n.svelte.js';
 import { remember } from './look.js';
 import { parse, print } from './route.js';
 import { clean } from './sanitise.js';
-import { webAddress } from './text.js';
+import { host, webAddress } from './text.js';
 
 const PAGE = 40;
 const SKIM_MS = 1000;            // an item shown for less was passed over, not opened: no signal
+const STALE_MS = 250;            // rows of the place before stand under the new heading no longer than this
 const FINISH_MS = 5000;          // an article whose end was seen counts as finished only after that
 const DEFAULTS = { language: 'auto', theme: 'auto', order: 'newest', state: 'unread', keep_days: 365, counts: 'count', images: true, shortcuts: true, keys: {} };
 
@@ -74,7 +75,8 @@ class Reader {
   #opened = null;                // {row, at, finished} of the article on show
   #toastTimer = 0;
   #shown = false;
-  #markedAt = 0;                 // when we last changed something
+  #rowsOf = '';                  // what the rows on show are of: key()
+  #marked = new Map();           // item → when this window last changed it; 0: marked many
   #byId = new SvelteMap();
 
   folders = $derived.by(() => {
@@ -159,7 +161,9 @@ class Reader {
     }
     history[replace ? 'replaceState' : 'pushState'](null, '', fragment);
     this.pane = 'list';
+    const turn = this.#turn;
     this.follow(fragment);
+    if (turn === this.#turn && this.view.page === 'list') this.load();   // the same place, asked for again
   }
 
   goSettings() {
@@ -177,9 +181,16 @@ class Reader {
     this.loading = true;
     this.problem = '';
     this.fresh = 0;
+    const of = key(this.view);
+    const stale = of !== this.#rowsOf && setTimeout(() => {
+      this.rows = [];
+      this.cursor = this.note = '';
+    }, STALE_MS);
     try {
       const page = await api.items(this.query);
+      clearTimeout(stale);
       if (turn !== this.#turn) return;
+      this.#rowsOf = of;
       this.rows = page.items.map((item) => this.#row(item));
       this.cursor = page.cursor ?? '';
       this.note = page.note ?? '';
@@ -187,9 +198,11 @@ class Reader {
       if (!this.#shown) requestAnimationFrame(() => performance.mark('first-rows'));   // a budget that tests measure
       this.#shown = true;
     } catch (error) {
+      clearTimeout(stale);
       if (turn !== this.#turn) return;
       this.rows = [];
-      this.cursor = '';
+      this.cursor = this.note = '';
+      this.#rowsOf = '';
       this.problem = message(error);
     }
     this.loading = false;
@@ -232,7 +245,7 @@ class Reader {
   }
 
   // ── the article ──
-  show(row, replace = Boolean(this.open)) {
+  show(row, replace = Boolean(this.open) || Boolean(history.state?.closed)) {
     this.selected = row.id;
     if (this.open?.id !== row.id) {
       this.#leave();
@@ -254,7 +267,7 @@ class Reader {
     this.#opened = null;
     if (!navigate) return;
     this.view = { ...this.view, item: 0 };
-    history.replaceState(null, '', print(this.view));
+    history.replaceState({ closed: true }, '', print(this.view));   // the next article takes this entry: opening and closing leaves no trail to go back over
     this.pane = 'list';
   }
 
@@ -294,7 +307,7 @@ class Reader {
   }
 
   async #signal(row, kind, more = {}) {
-    this.#markedAt = Date.now();
+    this.#marked.set(row.id, Date.now());
     const id = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('');
     const at = new Date().toISOString();
     return api.signal({ id, item: row.id, kind, at, ...more }).then(
@@ -308,7 +321,7 @@ class Reader {
 
   // ── marks ──
   async markRow(row, patch) {
-    this.#markedAt = Date.now();
+    this.#marked.set(row.id, Date.now());
     const before = { read: row.read, starred: row.starred };
     this.#apply(row, patch);
     await this.try(() => api.mark(row.id, patch), () => this.#apply(row, before));
@@ -333,7 +346,7 @@ class Reader {
 
   // Marks what has arrived so far in the view's source, folder, or everywhere. Shown at once; a refusal brings the marks back.
   async markAll() {
-    this.#markedAt = Date.now();
+    this.#marked.set(0, Date.now());
     const { source, folder } = this.view;
     const before = new Date().toISOString();
     const reach = this.sources.filter((one) => (source ? one.id === source : folder ? one.folder === folder : true));
@@ -354,7 +367,7 @@ class Reader {
   // ── sources ──
   async loadSources() {
     try {
-      this.sources = (await api.sources()).map((source) => ({ ...source, name: source.title || String(source.id) }));
+      this.sources = (await api.sources()).map((source) => ({ ...source, name: source.title || host(source.url) || String(source.id) }));
       this.#byId.clear();
       for (const source of this.sources) this.#byId.set(source.id, source);
     } catch (error) {
@@ -389,13 +402,19 @@ class Reader {
     });
     events.addEventListener('marks', (event) => {
       const data = json(event.data);
-      if (Date.now() - this.#markedAt < 5000) return;   // our own: shown already
-      this.#look(data.item);
+      if (Date.now() - (this.#marked.get(data.item ?? 0) ?? 0) < 5000) return;   // our own: shown already
+      if (data.item) this.#look(data.item);
+      else if (data.changed) this.#lookAtAll();
       soon();
     });
     events.addEventListener('source', soon);
     events.addEventListener('reload', () => this.load().then(soon));   // more happened than the server remembers
     events.addEventListener('progress', (event) => (this.progress = json(event.data)));
+    events.addEventListener('error', () => {   // refused, not only interrupted: the browser gives up, and the session may have ended
+      if (events.readyState !== EventSource.CLOSED) return;
+      this.lookAtMe();
+      setTimeout(() => this.#listen(), 15_000);
+    });
   }
 
   // What another window did to an item that is shown here.
@@ -403,6 +422,17 @@ class Reader {
     const row = this.rows.find((row) => row.id === id) ?? (this.open?.id === id ? this.open : null);
     const item = row && (await api.item(id).catch(() => null));
     if (item) Object.assign(row, { read: item._weir.read, starred: item._weir.starred });
+  }
+
+  // Another window marked many: what is still unread of the rows that are shown.
+  async #lookAtAll() {
+    const limit = this.view.order === 'ranked' ? 1000 : this.rows.length + this.fresh;
+    if (!this.rows.length || limit > 1000) return;
+    const turn = this.#turn;
+    const page = await api.items({ ...this.query, state: 'unread', limit, bodies: 0 }).catch(() => null);
+    if (!page || turn !== this.#turn) return;
+    const unread = new Set(page.items.map((item) => item._weir.id));
+    for (const row of this.rows) if (!unread.has(row.id)) row.read = true;
   }
 
   // ── saying things ──
@@ -419,15 +449,14 @@ class Reader {
       return true;
     } catch (error) {
       undo?.();
-      this.say(undo && error.status ? t('error_undone', { message: error.message }) : message(error));
+      this.say(undo && error.status ? t('error_undone', { message: problem(error) }) : message(error));
       return false;
     }
   }
 }
 
 function message(error) {
-  if (error instanceof ApiError && error.status === 0) return t('error_offline');
-  return t('error', { message: error.message });
+  return error.status === 0 ? problem(error) : t('error', { message: problem(error) });
 }
 
 function json(text) {
