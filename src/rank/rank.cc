@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <unordered_map>
 
 #include "rank/parts.h"
 
@@ -174,12 +175,15 @@ Score Model::explain(const Candidate& candidate, Time now, std::span<const Past>
       const std::vector<double> carried = row_.carry(context, history);
       // A history that is not the model's (an item was encoded again meanwhile) explains nothing: better no cause than a wrong one.
       if (std::abs(std::accumulate(carried.begin(), carried.end(), 0.0) - part.value) <= 1e-5) {
-        std::vector<std::size_t> strongest;
-        for (std::size_t i = 0; i < carried.size(); ++i)
-          if (carried[i] != 0) strongest.push_back(i);
-        std::ranges::stable_sort(strongest, std::greater{}, [&](std::size_t i) { return std::abs(carried[i]); });
-        strongest.resize(std::min(strongest.size(), causes));
-        for (const std::size_t i : strongest) part.from.push_back({history[i].item, history[i].title, carried[i]});
+        std::unordered_map<std::string_view, std::size_t> place;  // an item that was opened, liked and starred is one cause
+        for (std::size_t i = 0; i < carried.size(); ++i) {
+          if (carried[i] == 0) continue;
+          const auto [at, fresh] = place.try_emplace(history[i].item, part.from.size());
+          if (fresh) part.from.push_back({history[i].item, history[i].title, 0});
+          part.from[at->second].value += carried[i];
+        }
+        std::ranges::stable_sort(part.from, std::greater{}, [](const Cause& cause) { return std::abs(cause.value); });
+        if (part.from.size() > causes) part.from.erase(part.from.begin() + static_cast<std::ptrdiff_t>(causes), part.from.end());
       }
     }
     score.parts.push_back(std::move(part));

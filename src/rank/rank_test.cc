@@ -7,6 +7,8 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <set>
+#include <string>
 
 #include "rank/parts.h"
 
@@ -184,6 +186,18 @@ TEST(Rank, LearnsWhatTheReaderLikes) {
   int good = 0;
   for (int i = 0; i < 50; ++i) good += ranked[static_cast<std::size_t>(i)].index % 4 == 0;  // 40 past items: candidate i is of topic i mod 4
   EXPECT_GE(good, 48);
+}
+
+TEST(Rank, SeveralSignalsAboutOneItemAreOneCause) {
+  World world(16, 20, 8, 4);
+  for (std::size_t i = 10; i < 20; ++i) world.history[i] = world.history[i - 10];  // each of ten items twice
+  const Model model = Model::fit(world.history, world.options);
+  for (const Part& part : model.explain(world.candidates[0], now, world.history, SIZE_MAX).parts) {
+    std::set<std::string> items;
+    for (const Cause& cause : part.from) EXPECT_TRUE(items.insert(cause.item).second) << part.name << " names " << cause.item << " twice";
+    if (part.name != "recency") { EXPECT_NEAR(sum(part.from), part.value, 1e-9); }
+  }
+  for (const Part& part : model.explain(world.candidates[0], now, world.history, 3).parts) EXPECT_LE(part.from.size(), 3U);
 }
 
 TEST(Rank, BelowTenSignalsOnlyRecencyAndSource) {
