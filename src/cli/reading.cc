@@ -59,7 +59,15 @@ Status show_list(Client& client, const Options& options, const ListArguments& ar
       const std::string mark = find_bool(*weir, "starred").value_or(false) ? "*" : find_bool(*weir, "read").value_or(false) ? " " : "•";
       rows.push_back({std::to_string(find_int(*weir, "id").value_or(0)), mark, age(text_of(*weir, "at")), plain(source, 24), text_of(*item, "title")});
     }
-  if (rows.empty()) fmt::print(stderr, "nothing here\n");
+  if (rows.empty()) fmt::print(stderr, "{}\n", titles.empty() ? no_sources : "nothing here");
+  if (arguments.order == "ranked") {
+    const json::value me = TRY(client.ask("GET", "/api/me"));
+    const json::object* taste = me.is_object() ? find_object(me.get_object(), "taste") : nullptr;
+    if (taste && !find_bool(*taste, "enough").value_or(true))
+      fmt::print(stderr,
+                 "Weir does not know enough about you yet: {} of 10 signals. Until then the order is mostly by time: open, star, like and dislike items\n",
+                 find_int(*taste, "signals").value_or(0));
+  }
   print_table({"ID", " ", "AGE", "SOURCE", "TITLE"}, rows);
   if (const auto cursor = find_string(answer.get_object(), "cursor")) fmt::print(stderr, "more: --cursor {}\n", *cursor);
   return {};

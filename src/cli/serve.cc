@@ -113,8 +113,7 @@ int serve(const Options& options, const ServeArguments& arguments) {
   if (*made || arguments.started_by_script || nobody_was_let_in(**engine, accounts))
     if (const Status offered = print_link(**engine, accounts, address); !offered) print_error(offered.error(), options.json);
   if (const auto user = accounts.first_user(); user && arguments.add.empty())
-    if (const auto sources = (*engine)->sources(user->id); sources && sources->empty())
-      fmt::print(stderr, "no sources yet: weir add URL, or weir import --starter for a list of well-known feeds to begin with\n");
+    if (const auto sources = (*engine)->sources(user->id); sources && sources->empty()) fmt::print(stderr, "{}\n", no_sources);
 
   std::jthread adding([&] {
     if (arguments.add.empty()) return;

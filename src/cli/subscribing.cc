@@ -173,6 +173,7 @@ int fetch(const Options& options, std::int64_t source) {
   if (!fetched) return print_error(fetched.error(), options.json);
   const auto all = client->engine()->sources(user->id);
   if (!all) return print_error(all.error(), options.json);
+  if (all->empty() && !options.json) fmt::print(stderr, "{}\n", no_sources);
   std::size_t well = 0, ill = 0;
   for (const Subscription& one : *all) {
     if (one.source.kind != SourceKind::feed || (source && one.source.id.value != source)) continue;
@@ -231,7 +232,7 @@ int sources(const Options& options, const SourceArguments& arguments) {
                       std::to_string(find_int(source, "total").value_or(0)), health, text_of(source, "folder"),
                       text_of(source, "title") + (health == "ok" ? "" : " — " + text_of(source, "error"))});
     }
-  if (rows.empty()) fmt::print(stderr, "no sources yet: weir add URL, or weir import --starter for a list to begin with\n");
+  if (rows.empty()) fmt::print(stderr, "{}\n", no_sources);
   print_table({"ID", "UNREAD", "TOTAL", "HEALTH", "FOLDER", "TITLE"}, rows);
   return done;
 }

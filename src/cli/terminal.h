@@ -14,6 +14,8 @@ namespace weir::cli {
 // Exit codes of interfaces.md.
 inline constexpr int done = 0, failed = 1, wrong_use = 2;
 
+inline constexpr std::string_view no_sources = "no sources yet: weir add URL, or weir import --starter for a list of well-known feeds to begin with";
+
 bool colour(int fd);                      // a terminal, and NO_COLOR is not set
 std::string bold(std::string_view text);  // on stdout
 std::string dim(std::string_view text);

@@ -182,6 +182,16 @@ class Commands(unittest.TestCase):
             self.assertIn('-h', weir(command, '--help')[1], command)
         self.assertIn('Apache License', weir('--licenses')[1])
 
+    def test_an_empty_weir_offers_the_starter_list(self):
+        with tempfile.TemporaryDirectory() as data:
+            weir('--no-model', 'user', 'add', 'me', data=data)
+            for command in ('sources', 'list', 'fetch'):
+                self.assertIn('weir import --starter', weir('--no-model', command, data=data)[2], command)
+            weir('--no-model', 'import', '--starter', data=data)
+            self.assertGreaterEqual(len(json.loads(weir('--no-model', '--json', 'sources', data=data)[1])['sources']), 38)
+            self.assertIn('nothing here', weir('--no-model', 'list', data=data)[2])
+            self.assertIn('does not know enough about you yet: 0 of 10', weir('--no-model', 'list', '--order', 'ranked', data=data)[2])
+
     def test_every_command_answers_in_json(self):
         """One JSON document a line on stdout, or an error as JSON on stderr; wrong use too."""
         with Site() as site, Server(data=self.data):
