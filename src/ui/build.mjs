@@ -78,7 +78,7 @@ const result = await esbuild.build({
   nodePaths: [modules],
   conditions: ['svelte', 'browser', 'production'],
   mainFields: ['svelte', 'browser', 'module', 'main'],
-  define: { WEIR_STARTER: JSON.stringify(names.starter), DEV: 'false', BROWSER: 'true' },
+  define: { WEIR_STARTER: JSON.stringify(names.starter), WEIR_ICON: JSON.stringify(names.icon), DEV: 'false', BROWSER: 'true' },
   plugins: [svelte],
   legalComments: 'none',
   logLevel: 'warning',

@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { DISLIKED, LIKED, OPENED, SOURCES } from './picture.mjs';
 import { accessible, fill, openReader, root, rows, selected, someItems, someSources, startSite, startWeir, stopBrowser, titles, until } from './weir.mjs';
 
 after(stopBrowser);
@@ -565,21 +566,19 @@ test('without the network the page opens and says so', async (t) => {
 if (process.env.WEIR_SCREENSHOT) test('the picture for the README', async (t) => {
   const model = process.env.WEIR_SCREENSHOT !== 'plain';
   const weir = await startWeir(t, model ? { more: [] } : {});
-  await fill(weir, [
-    { title: 'River Notes', folder: 'Water', items: someItems(14) },
-    { title: 'Hydrology Weekly', folder: 'Water', items: someItems(6, { site: 'hydrology.example' }).map((item) => ({ ...item, title: item.title.replace('Note', 'Issue') })) },
-    { title: 'Builds', folder: 'Work', items: [{ id: 'b1', title: 'Build 1 is green', content_text: 'All tests passed.' }] },
-  ]);
-  const page = await openReader(t, weir, { viewport: { width: 1120, height: 640 }, colorScheme: 'light' });
-  const { items } = await weir.get('/api/items?limit=40');
+  await fill(weir, SOURCES);
+  const page = await openReader(t, weir, { viewport: { width: 1200, height: 720 }, colorScheme: 'light' });
+  const { items } = await weir.get('/api/items?limit=100');
   const metrics = async () => (await fetch(`${weir.base}/metrics`, { headers: { authorization: `Bearer ${weir.token}` } })).text();
   if (model) await until(async () => new RegExp(`^weir_encoded_total ${items.length}$`, 'm').test(await metrics()), 120_000, () => 'the items are not encoded');
-  await weir.post('/api/signals', items.slice(4).map((item) => ({ item: item._weir.id, kind: /salmon|flood|gauges/.test(item.title) ? 'like' : /mill|Build/.test(item.title) ? 'dislike' : 'open', dwell_s: 40 })));
-  for (const item of items) await weir.patch(`/api/items/${item._weir.id}`, { read: false });
+  const judged = items.flatMap(({ title, _weir: { id } }) => (LIKED.test(title) ? ['like', 'star', 'finish'].map((kind) => ({ item: id, kind })) : DISLIKED.test(title) ? [{ item: id, kind: 'dislike' }] : OPENED.test(title) ? [{ item: id, kind: 'open', dwell_s: 70 }] : []));
+  assert.ok(judged.length >= 10);
+  await weir.post('/api/signals', judged);
+  for (const { item } of judged) await weir.patch(`/api/items/${item}`, { read: true });
   await page.goto('about:blank');
   await page.goto(`${weir.base}/#/all?order=${model ? 'ranked' : 'newest'}&state=unread`);
   await rows(page).first().waitFor();
-  await press(page, 'n', 'j', 's', 'w');
+  await press(page, 'j', 'w');
   await page.locator('.why meter').first().waitFor();
   await page.waitForTimeout(200);
   const file = join(root, 'docs/screenshot.png');
