@@ -1,5 +1,5 @@
 """scripts/run and what it calls, where a step fails: what failed is said in a line, with what to do. And its second start."""
-import os, pathlib, resource, shutil, signal, socket, subprocess, tempfile, time, unittest
+import os, pathlib, pty, resource, shutil, signal, socket, subprocess, tempfile, time, unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get('WEIR_BUILD') or ROOT / 'build')
@@ -66,6 +66,30 @@ class Steps(unittest.TestCase):
         shutil.copytree(ROOT / 'scripts', scripts)
         nobody = {} if os.geteuid() else {'user': 65534, 'group': 65534, 'extra_groups': []}
         self.assertSays(said(scripts / 'bootstrap', 'run', env={'PATH': str(path), 'HOME': str(cache), 'WEIR_CACHE': str(cache)}, **nobody), 'run as root', 'apt-get install', 'libcurl4-openssl-dev')
+
+    def test_a_bar_while_apt_works(self):
+        """On a terminal: apt is long, so how far it is is shown; the line is gone when it is done."""
+        path, cache, scripts = self.folder / 'bin', self.folder / 'cache', self.folder / 'checkout' / 'scripts'
+        path.mkdir()
+        shutil.copytree(ROOT / 'scripts', scripts)
+        apt = '#!/bin/sh\nif [ "$1" = update ]; then exit 0; fi\necho "0 upgraded, 2 newly installed, 0 to remove"\nfor i in 1 2; do echo "Get:$i http://m bookworm/main amd64 p$i all 1 [2 kB]"; done\n' \
+              'sleep 0.8; for i in 1 2; do echo "Unpacking p$i"; done; sleep 0.8; for i in 1 2; do echo "Setting up p$i"; done; sleep 0.8\n'
+        for file, text in ((path / 'dpkg-query', '#!/bin/sh\nexit 1\n'), (path / 'apt-get', apt), (path / 'sudo', '#!/bin/sh\nexec "$@"\n'), (scripts / 'fetch', '#!/bin/sh\necho fetched >&2\n')):
+            file.write_text(text)
+            file.chmod(0o755)
+        ours, theirs = pty.openpty()
+        run = subprocess.Popen([scripts / 'bootstrap', 'run'], stderr=theirs, env=dict(os.environ, PATH=f'{path}:{os.environ["PATH"]}', WEIR_CACHE=str(cache)))
+        os.close(theirs)
+        text = b''
+        try:
+            while got := os.read(ours, 4096):
+                text += got
+        except OSError:   # the terminal's other end is closed
+            pass
+        os.close(ours)
+        self.assertEqual(run.wait(10), 0, text)
+        for part in (b'bootstrap: installing', b'2 of 6', b'4 of 6', b'\r\x1b[Kfetched'):
+            self.assertIn(part, text)
 
     def test_port_in_use(self):
         if not (BUILD / 'weir').exists():
