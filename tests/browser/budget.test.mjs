@@ -94,7 +94,7 @@ test('script, lists, first rows, key presses, memory', async (t) => {
   // What a long list costs: rows stay, as long as the reader goes on.
   const devtools = await page.context().newCDPSession(page);
   for (let k = 2; k <= 25; k++) {
-    await page.getByRole('button', { name: 'More' }).click();
+    await page.getByRole('button', { name: 'More', exact: true }).click();
     await page.waitForFunction((n) => document.querySelectorAll('.rows ol > li').length >= n, 40 * k);
   }
   await devtools.send('HeapProfiler.collectGarbage');

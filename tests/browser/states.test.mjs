@@ -91,11 +91,11 @@ test('the server is gone: it is said, and the reader goes on when it is back', a
   // More, while it is gone: the rows that are there stay.
   const before = await rows(page).count();
   await page.route('**/api/**', (route) => route.abort());
-  await page.getByRole('button', { name: 'More' }).click();
+  await page.getByRole('button', { name: 'More', exact: true }).click();
   await toast(page, 'Weir does not answer');
   assert.equal(await rows(page).count(), before);
   await page.unroute('**/api/**');
-  await page.getByRole('button', { name: 'More' }).click();
+  await page.getByRole('button', { name: 'More', exact: true }).click();
   await until(async () => (await rows(page).count()) > before, 5000);
 });
 
@@ -291,7 +291,7 @@ test('10,000 unread: counted, paged, marked', async (t) => {
   await rows(page).first().waitFor();
   await page.locator('.places a').first().getByText('9999+').waitFor();
   for (let i = 1; i <= 5; i++) {
-    await page.getByRole('button', { name: 'More' }).click();
+    await page.getByRole('button', { name: 'More', exact: true }).click();
     await until(async () => (await rows(page).count()) === 40 * (i + 1), 5000);
   }
   await press(page, 'A', 'Enter');
@@ -341,6 +341,11 @@ for (const [language, theme, width] of LOOKS) test(`axe finds nothing on any vie
   const page = await openReader(t, weir, look);
   await page.locator('.empty h3').waitFor();
   await seen(page, 'an empty Weir');
+  if (!narrow) {
+    await page.setViewportSize({ width: 1000, height: 700 });
+    await seen(page, 'an empty Weir, narrower');
+    await page.setViewportSize(look.viewport);
+  }
   const { id } = await weir.post('/api/sources', { push: true, title: tell.title });
   await weir.patch(`/api/sources/${id}`, { folder: tell.folder });
   await weir.post(`/api/sources/${id}/items`, Array.from({ length: 45 }, (_, i) => ({ id: `${i}`, title: `${tell.title} ${i}`, url: `https://notes.example/${i}`, content_html: `<h2>${tell.title}</h2><p>${tell.text}</p><table><tr><th>1</th><td>2</td></tr></table><img src="https://notes.example/i.png"><pre>1 2 3</pre><iframe src="https://notes.example/v"></iframe>`, language, tags: [tell.folder], authors: [{ name: tell.folder }] })));

@@ -156,12 +156,14 @@ export const rows = (page) => page.locator('.rows ol > li');
 export const selected = (page) => page.locator('.rows li.selected h3 a').evaluate((link) => link.textContent.trim().replace(/^(Unread|未读):\s*/, ''));
 export const titles = (page) => page.locator('.rows ol h3 a').evaluateAll((links) => links.map((link) => link.textContent.trim().replace(/^(Unread|未读):\s*/, '')));
 
-// axe finds nothing: every rule it has, best practices too.
+// axe finds nothing: every rule it has, best practices too. And nothing is cut off at a pane's edge.
 export async function accessible(page, name) {
   await page.evaluate(axeSource);
   const found = await page.evaluate(() => globalThis.axe.run(document));
   assert.deepEqual(found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html.slice(0, 160)).join(' | ')}`), [], `axe on ${name}`);
   assert.ok(found.passes.length > 10, `axe looked at ${name}`);
+  const wide = await page.evaluate(() => [...document.querySelectorAll('body, nav, .rows, .list, .article, .settings, dialog[open]')].filter((pane) => pane.scrollWidth > pane.clientWidth + 1).map((pane) => pane.className || pane.localName));
+  assert.deepEqual(wide, [], `wider than its pane: ${name}`);
 }
 
 export async function until(condition, ms, text = () => 'it did not happen') {
