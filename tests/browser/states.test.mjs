@@ -371,12 +371,12 @@ for (const [language, theme, width] of LOOKS) test(`axe finds nothing on any vie
   await rows(page).first().waitFor();
   for (const [key, name] of [['?', 'the help'], ['a', 'the dialog to add'], ['A', 'the dialog to mark all']]) {
     await press(page, key);
-    await page.getByRole('dialog').waitFor();
+    await page.getByRole('dialog').waitFor({ timeout: 10_000 }).catch(async (error) => assert.fail(`${name} did not open by ${key}: ${await page.evaluate(() => document.activeElement.outerHTML.slice(0, 200))}: ${error.message}`));
     await seen(page, name);
     await press(page, 'Escape');
     await page.getByRole('dialog').waitFor({ state: 'detached' });
   }
-  await page.locator('.list header button').nth(1).click();
+  await page.locator('.list header').getByRole('button', { name: language === 'zh' ? '编辑来源' : 'Edit source' }).click();
   await page.getByRole('dialog').waitFor();
   await seen(page, 'the dialog to edit a source');
   await press(page, 'Escape');
