@@ -74,7 +74,9 @@ std::string zsh(const CLI::App& app) {
   return fmt::format(
       "#compdef weir\n_weir() {{\n  local typed= command= inner= offered= i\n  for ((i = 2; i < CURRENT; i++)); do\n    typed=$words[i]\n"
       "    case $typed in\n{}{}  compadd -- ${{=offered}} || {{ [[ $PREFIX != -* ]] && _files }}\n}}\n"
-      "(( $+functions[compdef] )) || {{ autoload -U compinit && compinit -u }}\ncompdef _weir weir",
+      // From a folder of completions this file is the function's first call; sourced, it names the function.
+      "if [[ $funcstack[1] == _weir ]]; then\n  _weir \"$@\"\nelse\n"
+      "  (( $+functions[compdef] )) || {{ autoload -U compinit && compinit -u }}\n  compdef _weir weir\nfi",
       which_command, cases(app, "$words[CURRENT-1]"));
 }
 

@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "store/position.h"
+#include "store/schema.h"
 
 namespace weir::store {
 namespace {
@@ -237,6 +238,58 @@ TEST(Store, ADatabaseOfANewerWeirIsRefusedUntouched) {
   EXPECT_EQ(OK(sha256_file(dir / "weir.db")), before);
   EXPECT_FALSE(std::filesystem::exists(dir / "weir.db-wal"));
   std::filesystem::remove_all(dir);
+}
+
+TEST(Store, ADatabaseOfAnOlderWeirIsBroughtUp) {
+  for (std::int32_t from = 1; from < newest_schema(); ++from) {
+    const auto dir = fresh_dir("older");
+    std::filesystem::create_directories(dir);
+    {
+      const auto old = OK(Connection::open(dir / "weir.db", Access::write));
+      OK(migrate(*old, from));
+      OK(old->run("INSERT INTO sources(kind, url, title, etag) VALUES(0, 'https://a/', 'old', 'W/\"1\"')"));
+      OK(old->run("INSERT INTO users(name, operator, created) VALUES('reader', 1, 0)"));
+    }
+    const auto store = OK(Store::open(dir));
+    EXPECT_EQ(OK(store->reader()->sizes()).schema, newest_schema());
+    const Source source = OK(store->reader()->source(SourceId{1}));
+    EXPECT_EQ(source.title, "old");
+    EXPECT_EQ(source.etag, "W/\"1\"");
+    EXPECT_FALSE(source.wishes.ttl);
+    OK(store->write([&](Writer& w) {
+      return w.commit_fetch({.source = source.id, .now = start, .wishes = PollWishes{.ttl = std::chrono::hours(2), .skip_hours = 1u << 23, .skip_days = 1}});
+    }));
+    OK(store->write([&](Writer& w) { return w.commit_fetch({.source = source.id, .now = start}); }));  // says nothing of it: it stays
+    const Source after = OK(store->reader()->source(source.id));
+    EXPECT_EQ(after.wishes.ttl, std::chrono::hours(2));
+    EXPECT_EQ(after.wishes.skip_hours, 1u << 23);
+    EXPECT_EQ(after.wishes.skip_days, 1);
+    std::filesystem::remove_all(dir);
+  }
+}
+
+TEST(Store, WhatIsDueAndATimeThatNoScheduleGives) {
+  TempStore f("due");
+  const auto add = [&](const char* url, Time next) {
+    return OK(f->write([&](Writer& w) -> Result<SourceId> {
+      const SourceId id = TRY(w.add_feed(url, next));
+      TRY(w.subscribe(UserId{1}, id, "", ""));
+      return id;
+    }));
+  };
+  OK(f->write([](Writer& w) { return w.add_user("reader", start); }));
+  const SourceId late = add("https://late/", start - std::chrono::hours(1)), now = add("https://now/", start),
+                 absurd = add("https://absurd/", start + farthest_next * 2);
+  add("https://soon/", start + std::chrono::minutes(1));
+  add("https://far/", start + farthest_next - std::chrono::hours(1));
+  const auto ids = [&](Time at, std::size_t limit) {
+    std::vector<SourceId> out;
+    for (const Source& one : OK(f->reader()->due(at, limit))) out.push_back(one.id);
+    return out;
+  };
+  EXPECT_EQ(ids(start, 100), (std::vector{late, now, absurd}));
+  EXPECT_EQ(ids(start, 1), (std::vector{late}));
+  EXPECT_EQ(ids(Time::max(), 100).size(), 5u);
 }
 
 TEST(Store, OtherFilesAreNotTakenForADatabase) {

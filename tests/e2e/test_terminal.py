@@ -23,6 +23,7 @@ class Folder(unittest.TestCase):
 class Completion(Folder):
     """A real shell at a real terminal: what is typed, a tab, and what the command then got."""
     SHELLS = {'bash': ("weir() { local IFS='|'; echo \"<<$*>>\"; }\nPS1='READY'\n", ['bash', '--rcfile', '{rc}', '-i']),
+              'zsh from its folder': ("weir() { echo \"<<${(j:|:)@}>>\"; }\nPS1='READY'\nunsetopt zle_bracketed_paste 2>/dev/null\nfpath=($HOME/site $fpath)\nautoload -U compinit && compinit -u\n", ['zsh', '-i']),
               'zsh': ("weir() { echo \"<<${(j:|:)@}>>\"; }\nPS1='READY'\nunsetopt zle_bracketed_paste 2>/dev/null\n", ['zsh', '-i']),
               'fish': ("function weir; echo '<<'(string join '|' -- $argv)'>>'; end\nfunction fish_prompt; echo READY; end\n", ['fish', '--no-config', '-i', '-C', 'source {rc}'])}
     TYPED = [('weir tok\t', 'token'), ('weir token n\t', 'token|new'), ('weir token new --sc\t', 'token|new|--scope'), ('weir list --order ne\t', 'list|--order|newest'), ('weir search --order rel\t', 'search|--order|relevance'),
@@ -31,8 +32,11 @@ class Completion(Folder):
 
     def completed(self, shell):
         before, command = self.SHELLS[shell]
-        rc = self.folder / ('.zshrc' if shell == 'zsh' else 'rc')
-        rc.write_text(before + weir('completion', shell)[1])
+        script = weir('completion', shell.split()[0])[1]
+        rc = self.folder / ('.zshrc' if shell.startswith('zsh') else 'rc')
+        rc.write_text(before + script if ' ' not in shell else before)
+        (self.folder / 'site').mkdir(exist_ok=True)
+        (self.folder / 'site/_weir').write_text(script)  # where the package has it
         for name in ('feeds-of-today.xml', 'secret.txt'):
             (self.folder / name).write_text('x')
         child, terminal = pty.fork()
@@ -69,7 +73,7 @@ class Completion(Folder):
     def test_each_shell(self):
         for shell in self.SHELLS:
             with self.subTest(shell=shell):
-                if not shutil.which(shell):
+                if not shutil.which(shell.split()[0]):
                     self.skipTest(f'{shell} is not installed')
                 self.assertEqual(self.completed(shell), [wanted for _, wanted in self.TYPED])
 
