@@ -21,7 +21,7 @@ void put(std::string& out, std::string_view field) {
   out += field;
 }
 
-bool take(std::string_view& in, std::string& field) {
+bool take(std::string_view& in, std::string_view& field) {
   std::size_t n = 0;
   for (int shift = 0;; shift += 7) {
     if (in.empty() || shift > 35) return false;
@@ -127,6 +127,14 @@ Result<Codec::Packed> Codec::pack(const Item& item, Dictionaries& dictionaries, 
 }
 
 Status Codec::unpack(int dict, std::string_view bytes, Item& into, Dictionaries& dictionaries, Connection& connection) {
+  const Texts texts = TRY(look(dict, bytes, dictionaries, connection));
+  into.content_html = texts.html;
+  into.content_text = texts.text;
+  into.summary = texts.summary;
+  return {};
+}
+
+Result<Codec::Texts> Codec::look(int dict, std::string_view bytes, Dictionaries& dictionaries, Connection& connection) {
   const auto broken = [&](std::string_view what) {
     return fail(Code::corrupt, fmt::format("the text of an item does not unpack: {}", what), connection.file(),
                 "check it with weir doctor; restore a backup: weir restore FILE");
@@ -141,8 +149,9 @@ Status Codec::unpack(int dict, std::string_view bytes, Item& into, Dictionaries&
   const std::size_t n = ZSTD_decompressDCtx(expand_.get(), plain_.data(), plain_.size(), bytes.data(), bytes.size());
   if (ZSTD_isError(n) != 0) return broken(ZSTD_getErrorName(n));
   std::string_view rest(plain_.data(), n);
-  if (!take(rest, into.content_html) || !take(rest, into.content_text) || !take(rest, into.summary)) return broken("its fields are cut off");
-  return {};
+  Texts texts;
+  if (!take(rest, texts.html) || !take(rest, texts.text) || !take(rest, texts.summary)) return broken("its fields are cut off");
+  return texts;
 }
 
 Result<std::string> train(const std::vector<std::string>& samples, std::size_t size) {

@@ -56,7 +56,13 @@ class Codec {
     std::string bytes;
   };
   Result<Packed> pack(const Item& item, Dictionaries& dictionaries, Connection& connection);
-  // Errors: corrupt.
+  // Errors: corrupt. Views into this codec, valid until it unpacks again.
+  struct Texts {
+    std::string_view html, text, summary;
+    std::string_view read() const { return !text.empty() ? text : !html.empty() ? html : summary; }  // what plain_text(item) is made of, beside the title
+  };
+  Result<Texts> look(int dict, std::string_view bytes, Dictionaries& dictionaries, Connection& connection);
+  // The same, copied.
   Status unpack(int dict, std::string_view bytes, Item& into, Dictionaries& dictionaries, Connection& connection);
 
  private:

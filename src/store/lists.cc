@@ -65,6 +65,7 @@ class Walk {
     }
     if (!query_.text.empty()) {
       plan_ = TRY(plan_search(query_.text));
+      pairs_ = pairs_of(*plan_);
       nothing_ = plan_->match.empty();
     }
     return load_sources();
@@ -121,8 +122,23 @@ class Walk {
 
   Result<bool> in_text(std::int64_t place) {
     if (plan_->phrases.empty()) return true;
+    std::uint64_t stamp = 0;
+    std::string title;
+    {
+      Query query(db_, "SELECT id, revision, title FROM items WHERE place=?", place);
+      if (!TRY(query.next())) return false;
+      stamp = static_cast<std::uint64_t>(query.integer(0)) << 32 | static_cast<std::uint32_t>(query.integer(1));
+      title = query.string(2);
+    }
+    if (!shared_.pairs.may_have_all(place, stamp, pairs_)) return false;
     ++verified_;
-    return TRY(read_and_judge(place)).phrases;
+    const Codec::Texts texts = TRY(look_at_body(db_, shared_, place));
+    const std::string_view body = texts.read();
+    if (surely_holds(*plan_, body)) return true;
+    Pairs pairs;
+    const bool holds = holds_phrases(*plan_, title, texts.text.empty() && !texts.html.empty() ? text_of_clean_html(body) : std::string(body), &pairs);
+    shared_.pairs.put(place, stamp, pairs);
+    return holds;
   }
 
   Result<Judgement> read_and_judge(std::int64_t place) {
@@ -225,7 +241,7 @@ class Walk {
                 user_, bound_);
     while (!full() && TRY(query.next())) {
       const std::int64_t place = query.integer(0);
-      if (TRY(in_sources(place)) && TRY(in_time(place))) found_.push_back(place);
+      if (TRY(box_.member(place)) && TRY(in_sources(place)) && TRY(in_time(place))) found_.push_back(place);  // not: its source was left
       if (full() || spent(place)) return {};
     }
     return {};
@@ -322,6 +338,7 @@ class Walk {
   Box box_;
   std::optional<Cursor> cursor_;
   std::optional<SearchPlan> plan_;
+  std::vector<std::uint16_t> pairs_;          // of its phrases
   std::unordered_set<std::int64_t> sources_;  // those that can have what is asked for
   bool every_ = true, nothing_ = false;
   std::int64_t bound_ = 0, first_id_ = 0;

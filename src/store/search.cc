@@ -1,7 +1,9 @@
 #include "store/search.h"
 
 #include <algorithm>
+#include <cstring>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "store/tokenizer.h"
 
@@ -107,12 +109,20 @@ class Reading {
       for (const std::string& word : phrase) number_of(word);
   }
 
-  void read(std::string_view text) {
+  void read(std::string_view text, Pairs* pairs = nullptr) {
     places_.clear();
     counts_.assign(words_.size(), 0);
+    std::uint64_t before = 0;
     for_each_word(text, Purpose::document, [&](const Word& word) {
       const int number = find(word.text);
-      if (!word.colocated) places_.push_back(number);
+      if (!word.colocated) {
+        places_.push_back(number);
+        if (pairs != nullptr) {
+          const std::uint64_t hash = xxh3(word.text);
+          pairs->add(Pairs::number(before, hash));
+          before = hash;
+        }
+      }
       for (const std::size_t i : prefixes_)
         if (word.text.starts_with(words_[i])) ++counts_[i];
       if (number >= 0 && !word.colocated) ++counts_[static_cast<std::size_t>(number)];
@@ -154,6 +164,99 @@ class Reading {
 }  // namespace
 
 Result<SearchPlan> plan_search(std::string_view text) { return Planner().plan(text); }
+
+std::uint16_t Pairs::number(std::uint64_t left, std::uint64_t right) {
+  return static_cast<std::uint16_t>((left * 0x9e3779b97f4a7c15 ^ right) * 0xff51afd7ed558ccd >> 52);
+}
+
+std::vector<std::uint16_t> pairs_of(const SearchPlan& plan) {
+  std::vector<std::uint16_t> out;
+  for (const auto& phrase : plan.phrases)
+    for (std::size_t i = 1; i < phrase.size(); ++i) out.push_back(Pairs::number(xxh3(phrase[i - 1]), xxh3(phrase[i])));
+  return out;
+}
+
+bool PairMemory::may_have_all(std::int64_t place, std::uint64_t stamp, std::span<const std::uint16_t> pairs) const {
+  const std::scoped_lock lock(mutex_);
+  if (entries_.empty()) return true;
+  const Entry& entry = entries_[slot(place)];
+  return entry.place != place || entry.stamp != stamp || std::ranges::all_of(pairs, [&](std::uint16_t pair) { return entry.pairs.may_have(pair); });
+}
+
+void PairMemory::put(std::int64_t place, std::uint64_t stamp, const Pairs& pairs) {
+  const std::scoped_lock lock(mutex_);
+  if (entries_.empty()) entries_.resize(slots);
+  entries_[slot(place)] = {.place = place, .stamp = stamp, .pairs = pairs};
+}
+
+bool holds_phrases(const SearchPlan& plan, std::string_view title, std::string_view text, Pairs* pairs) {
+  Reading in_title(plan), in_text(plan);
+  in_title.read(title, pairs);
+  in_text.read(text, pairs);
+  return std::ranges::all_of(plan.phrases, [&](const auto& phrase) { return in_title.holds(phrase) || in_text.holds(phrase); });
+}
+
+namespace {
+
+bool is_ascii_word(std::string_view word) {
+  return std::ranges::all_of(word, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'); });
+}
+
+// How a phrase is mostly written: words of ASCII with blanks, pairs of ideographs as the run they come from. "": neither.
+std::string as_written(const std::vector<std::string>& phrase) {
+  if (std::ranges::all_of(phrase, is_ascii_word)) {
+    std::string out;
+    for (const std::string& word : phrase) out += (out.empty() ? "" : " ") + word;
+    return out;
+  }
+  std::string out;
+  for (const std::string& word : phrase) {
+    if (!is_ideograph(word) || characters(word) != 2) return {};
+    std::size_t half = 0;
+    next_code_point(word, half);
+    if (!is_ideograph(std::string_view(word).substr(half))) return {};
+    if (out.empty()) out = word;
+    else if (out.ends_with(std::string_view(word).substr(0, half))) out += word.substr(half);
+    else return {};
+  }
+  return out;
+}
+
+// Quotation marks, dashes and the like: U+2010 to U+202F, three bytes.
+bool is_punctuation(std::string_view three) { return three.size() == 3 && three.starts_with("\xe2\x80") && static_cast<unsigned char>(three[2]) >= 0x90; }
+
+bool separates(char c) { return static_cast<unsigned char>(c) < 0x80 && !(c >= '0' && c <= '9') && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z'); }
+
+// Nothing that could be part of the word touches [from, to). A tag may: its text may go on behind it.
+bool stands_alone(std::string_view html, std::size_t from, std::size_t to) {
+  const bool left = from == 0 || (separates(html[from - 1]) && html[from - 1] != '>') || (from >= 3 && is_punctuation(html.substr(from - 3, 3)));
+  const bool right = to == html.size() || (separates(html[to]) && html[to] != '<') || is_punctuation(html.substr(to, 3));
+  return left && right;
+}
+
+bool in_tag(std::string_view html, std::size_t at) {  // a '>' ends any tag (text_of_clean_html)
+  const std::size_t last = html.substr(0, at).find_last_of("<>");
+  return last != std::string_view::npos && html[last] == '<';
+}
+
+}  // namespace
+
+bool surely_holds(const SearchPlan& plan, std::string_view html) {
+  std::string lower(html);
+  for (char& c : lower) c = static_cast<char>(c + (c >= 'A' && c <= 'Z' ? 32 : 0));
+  return std::ranges::all_of(plan.phrases, [&](const auto& phrase) {
+    const std::string written = as_written(phrase);
+    if (written.empty()) return false;
+    const bool alone = is_ascii_word(phrase.front());
+    for (const char* from = lower.data();
+         const void* found = ::memmem(from, static_cast<std::size_t>(lower.data() + lower.size() - from), written.data(), written.size());) {
+      const auto at = static_cast<std::size_t>(static_cast<const char*>(found) - lower.data());
+      if (!in_tag(lower, at) && (!alone || stands_alone(lower, at, at + written.size()))) return true;
+      from = lower.data() + at + 1;
+    }
+    return false;
+  });
+}
 
 Judgement judge(const SearchPlan& plan, std::string_view title, std::string_view text) {
   constexpr double k1 = 1.2, b = 0.75, usual_length = 400, title_weight = 4, phrase_in_title = 1;

@@ -148,6 +148,12 @@ Status read_body(Connection& connection, Shared& shared, std::int64_t place, Ite
   return connection.codec().unpack(static_cast<int>(query.integer(0)), query.blob(1), item, shared.dictionaries, connection);
 }
 
+Result<Codec::Texts> look_at_body(Connection& connection, Shared& shared, std::int64_t place) {
+  Query query(connection, "SELECT dict, z FROM bodies WHERE place=?", place);
+  if (!TRY(query.next())) return Codec::Texts{};
+  return connection.codec().look(static_cast<int>(query.integer(0)), query.blob(1), shared.dictionaries, connection);
+}
+
 // ---- counts and work ----------------------------------------------------------------------------------------------------------------------------
 
 Status add_count(Connection& connection, std::string_view name, std::int64_t by) {

@@ -15,6 +15,7 @@
 
 #include "store/codec.h"
 #include "store/position.h"
+#include "store/search.h"
 #include "store/sqlite.h"
 #include "store/store.h"
 
@@ -31,6 +32,7 @@ struct Shared {
   std::optional<DirLock> lock;
   std::string secret;  // of this database: keys identities and cursors, so that nobody outside can make two ids meet
   Dictionaries dictionaries;
+  PairMemory pairs;
 
   std::mutex writing;  // who holds it uses `writer`
   std::unique_ptr<Connection> writer;
@@ -109,11 +111,15 @@ class BoxEdit {
 #define WEIR_ITEM_COLUMNS "place, id, source, received, title, url, guid, published, author, language, at, modified, meta, policy, findings, changed"
 Result<StoredItem> read_item(Query& row);
 Status read_body(Connection& connection, Shared& shared, std::int64_t place, Item& item);
+Result<Codec::Texts> look_at_body(Connection& connection, Shared& shared, std::int64_t place);  // valid until the connection's next body
 std::string findings_json(const Verdict& verdict);
 Result<Verdict> verdict_of(std::int64_t policy, std::string_view findings);
 
 // Sources that nobody reads any more are not polled; purge takes them away.
 Status stop_unread_sources(Connection& connection);
+
+// Stars that an unsubscription left behind; see Writer::forget_stars.
+Result<bool> forget_left_stars(Connection& connection, UserId user, SourceId source, std::size_t limit);
 
 // counts: stored, not counted.
 Status add_count(Connection& connection, std::string_view name, std::int64_t by);
