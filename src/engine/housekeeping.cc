@@ -37,6 +37,7 @@ void Engine::Parts::keep_house(std::stop_token stop) {
       if (!indexed) log_error("house", "search index: {}", to_string(indexed.error().code));
       if (!indexed || *indexed == 0) break;
     }
+    while (!stop.stop_requested() && store->write([](store::Writer& writer) { return writer.forget_stars(); }).value_or(false)) {}
     ::malloc_trim(0);  // what a burst of items needed goes back to the system
     if (clock.steady() >= next_dictionaries) {
       if (const auto trained = store->train_dictionaries(); !trained) log_warn("house", "dictionaries: {}", to_string(trained.error().code));

@@ -167,6 +167,7 @@ Status Engine::remove_source(UserId user, SourceId id) {
   Parts& own = *parts_;
   TRY(own.store->reader()->subscription(user, id));
   TRY(own.store->write([&](store::Writer& writer) { return writer.unsubscribe(user, id); }));
+  own.wake_house();  // for what goes piece by piece
   own.tastes->changed(user);
   own.events.publish(user, "source", {{"source", id.value}, {"removed", true}});
   return {};
@@ -266,8 +267,7 @@ Result<PushReport> Engine::push(UserId user, SourceId source, const std::vector<
   std::vector<Item> clean = TRY(clean_items_in(*own.sandbox, items));
   for (Item& item : clean) give_id(item);
   const Time now = own.clock.now();
-  const store::FetchOutcome outcome{.source = source, .now = now, .items = guarded(own.guard, std::move(clean))};
-  const store::FetchResult stored = TRY(own.store->write([&](store::Writer& writer) { return writer.commit_fetch(outcome); }));
+  const store::FetchResult stored = TRY(own.store->push({.source = source, .now = now, .items = guarded(own.guard, std::move(clean))}));
   own.announce(source, stored);
   return PushReport{static_cast<std::int64_t>(stored.stored), static_cast<std::int64_t>(stored.duplicates)};
 }
@@ -289,7 +289,7 @@ Result<PushReport> Engine::import_feed(UserId user, std::string_view bytes, std:
   outcome.home_page_url = feed.home_page_url;
   outcome.language = feed.language;
   outcome.items = guarded(own.guard, std::move(feed.items));
-  const store::FetchResult stored = TRY(own.store->write([&](store::Writer& writer) { return writer.commit_fetch(outcome); }));
+  const store::FetchResult stored = TRY(own.store->push(std::move(outcome)));
   own.announce(id, stored);
   return PushReport{static_cast<std::int64_t>(stored.stored), static_cast<std::int64_t>(stored.duplicates)};
 }

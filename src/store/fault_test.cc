@@ -8,6 +8,8 @@
 #include <set>
 
 #include "store/fault_vfs.h"
+#include "store/schema.h"
+#include "store/sqlite.h"
 #include "store/store.h"
 
 namespace weir::store {
@@ -202,6 +204,41 @@ TEST(Fault, AnyCallOfTheFirstStartMayFail) {
     ASSERT_TRUE(second) << "call " << n << ": " << second.error().text();
     EXPECT_TRUE((*second)->write([](Writer& w) { return w.add_user("reader", start); }));
     EXPECT_TRUE((*second)->integrity_check());
+  }
+  EXPECT_GT(refused, 5);
+  std::filesystem::remove_all(dir);
+}
+
+// Carrying an older database over: a call that fails leaves the old one or the new one, whole, and the next start goes on from there.
+TEST(Fault, AnyCallOfAMigrationMayFail) {
+  const auto dir = scratch("migration");
+  const StoreOptions options{.vfs = fault_vfs::name()};
+  bool fired = true;
+  int refused = 0;
+  for (int n = 1; fired; ++n) {
+    std::filesystem::remove_all(dir);
+    std::filesystem::create_directories(dir);
+    {
+      const auto old = Connection::open(dir / "weir.db", Access::write);
+      ASSERT_TRUE(old) << old.error().text();
+      ASSERT_TRUE(migrate(**old, 1));
+      ASSERT_TRUE(
+          (*old)->script("INSERT INTO users(id, name, operator, created) VALUES(1, 'ada', 1, 0);"
+                         "INSERT INTO signals(user, id, item, kind, at) VALUES(1, 's1', 1, 'open', 0), (1, 's2', 2, 'open', 0)"));
+      ASSERT_TRUE((*old)->checkpoint(SQLITE_CHECKPOINT_TRUNCATE));
+    }
+    fault_vfs::arm(n, Kind::io, Then::works_again);
+    auto first = Store::open(dir, options);
+    refused += first ? 0 : 1;
+    fired = fault_vfs::fired();
+    fault_vfs::disarm();
+    if (!first) {
+      EXPECT_EQ(first.error().code, Code::io) << first.error().text();
+      first = Store::open(dir, options);
+    }
+    ASSERT_TRUE(first) << "call " << n << ": " << first.error().text();
+    EXPECT_EQ((*first)->reader()->signal_count(UserId{1}), 2) << "call " << n;
+    EXPECT_TRUE((*first)->integrity_check()) << "call " << n;
   }
   EXPECT_GT(refused, 5);
   std::filesystem::remove_all(dir);

@@ -37,6 +37,28 @@ std::int64_t content_hash(const Item& item, std::string_view author, std::string
   return static_cast<std::int64_t>(hash);
 }
 
+// When it was published, as far as that can be believed: never later than now.
+Time published(const Item& item, Time now) { return std::min(item.date_published.value_or(now), now); }
+
+// The oldest first. Feeds list the newest first, so without dates the last one is the oldest; what is pushed comes in its own order. Of entries with
+// one id the first in the feed's order counts. Positions in `items`.
+std::vector<std::size_t> in_list_order(const std::vector<NewItem>& items, Time now, bool pushed) {
+  std::vector<std::size_t> order;
+  std::unordered_set<std::string_view> seen;
+  for (std::size_t i = 0; i < items.size(); ++i)
+    if (const std::string& id = items[i].item.id; !id.empty() && seen.insert(id).second) order.push_back(i);
+  std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
+    const Time first = published(items[a].item, now), second = published(items[b].item, now);
+    return first != second ? first < second : pushed ? a < b : a > b;
+  });
+  return order;
+}
+
+Status check_number(std::size_t items) {
+  if (items <= most_items) return {};
+  return fail(Code::too_large, fmt::format("{} items at once, at most {} are taken", items, most_items), {}, "send them in several requests");
+}
+
 // Gives out places: the next free slot of an hour, remembered within one commit.
 class Places {
  public:
@@ -63,7 +85,9 @@ class Intake {
 
   Result<FetchResult> run() {
     TRY(load());
-    for (const auto& [published, item] : in_list_order()) TRY(take(*item));
+    const auto order = in_list_order(outcome_.items, outcome_.now, push_);
+    result_.duplicates = outcome_.items.size() - order.size();
+    for (const std::size_t i : order) TRY(take(outcome_.items[i]));
     TRY(fill_boxes());
     TRY(save_source());
     return std::move(result_);
@@ -81,31 +105,11 @@ class Intake {
     begun_ = query.integer(0) != 0;
     push_ = query.integer(1) == static_cast<int>(SourceKind::push);
     url_ = query.string(2);
-    if (outcome_.items.size() > most_items)
-      return fail(Code::too_large, fmt::format("{} items at once, at most {} are taken", outcome_.items.size(), most_items), {},
-                  "send them in several requests");
+    TRY(check_number(outcome_.items.size()));
     Query readers(db_, "SELECT user FROM subscriptions WHERE source=?", outcome_.source);
     while (TRY(readers.next())) readers_.push_back(UserId{readers.integer(0)});
     next_id_ = TRY(db_.integer("SELECT value FROM meta WHERE key='next_id'")).value_or(1);
     return {};
-  }
-
-  // When it was published, as far as that can be believed: never later than now.
-  Time published(const Item& item) const { return std::min(item.date_published.value_or(outcome_.now), outcome_.now); }
-
-  // The oldest first. Feeds list the newest first, so without dates the last one is the oldest; what is pushed comes in its own order. Of entries with
-  // one id the first in the feed's order counts.
-  std::vector<std::pair<Time, const NewItem*>> in_list_order() {
-    std::vector<std::pair<Time, const NewItem*>> order;
-    std::unordered_set<std::string_view> seen;
-    for (const NewItem& item : outcome_.items) {
-      if (!item.item.id.empty() && seen.insert(item.item.id).second) order.emplace_back(published(item.item), &item);
-      else ++result_.duplicates;
-    }
-    std::ranges::sort(order, [&](const auto& a, const auto& b) {
-      return a.first != b.first ? a.first < b.first : push_ ? a.second < b.second : a.second > b.second;
-    });
-    return order;
   }
 
   Result<std::optional<Known>> find(const std::string& id, std::int64_t& free_key) {
@@ -140,7 +144,7 @@ class Intake {
 
   Status add(const NewItem& entry, std::int64_t key, std::int64_t content, const std::string& author, const std::string& meta) {
     const Item& item = entry.item;
-    const Time at = begun_ ? outcome_.now : published(item);
+    const Time at = begun_ ? outcome_.now : published(item, outcome_.now);
     const std::int64_t place = TRY(places_.take(hour_of(at)));
     const ItemId id{next_id_++};
     if (id.value >= INT32_MAX)
@@ -219,7 +223,7 @@ class Intake {
         "etag=coalesce(?6, etag), last_modified=coalesce(?7, last_modified), health=?8, error=?9, failures=?10, next=?11, "
         "fetched=coalesce(?12, fetched), changed=coalesce(?13, changed), begun=begun OR ?14 WHERE id=?1",
         o.source, o.title, o.home_page_url, o.description, o.language, blob(o.etag), blob(o.last_modified), static_cast<int>(o.health), o.error, o.failures,
-        o.next_at, o.fetched ? std::optional(o.now) : std::nullopt, new_places_.empty() ? std::nullopt : std::optional(o.now), !o.items.empty()));
+        o.next_at, o.fetched ? std::optional(o.now) : std::nullopt, new_places_.empty() ? std::nullopt : std::optional(o.now), !o.items.empty() && !o.unfinished));
     if (o.wishes) {
       const auto ttl = o.wishes->ttl ? std::optional<std::int64_t>(o.wishes->ttl->count()) : std::nullopt;
       TRY(db_.run("UPDATE sources SET ttl=?2, skip_hours=?3, skip_days=?4 WHERE id=?1 AND (ttl IS NOT ?2 OR skip_hours<>?3 OR skip_days<>?4)", o.source, ttl,
@@ -248,6 +252,26 @@ class Intake {
 }  // namespace
 
 Result<FetchResult> Writer::commit_fetch(const FetchOutcome& outcome) { return Intake(*db_, *shared_, outcome).run(); }
+
+Result<FetchResult> Store::push(FetchOutcome outcome) {
+  std::vector<NewItem> items = std::move(outcome.items);
+  TRY(check_number(items.size()));
+  const auto order = in_list_order(items, outcome.now, true);
+  FetchResult whole{.stored = 0, .duplicates = items.size() - order.size(), .stored_ids = {}, .updated_ids = {}};
+  std::size_t at = 0;
+  do {
+    const std::size_t end = std::min(at + shared_->options.push_piece, order.size());
+    outcome.items.clear();
+    for (; at < end; ++at) outcome.items.push_back(std::move(items[order[at]]));
+    outcome.unfinished = end < order.size();
+    const FetchResult part = TRY(write([&](Writer& writer) { return writer.commit_fetch(outcome); }));
+    whole.stored += part.stored;
+    whole.duplicates += part.duplicates;
+    whole.stored_ids.insert(whole.stored_ids.end(), part.stored_ids.begin(), part.stored_ids.end());
+    whole.updated_ids.insert(whole.updated_ids.end(), part.updated_ids.begin(), part.updated_ids.end());
+  } while (at < order.size());
+  return whole;
+}
 
 Status Writer::set_verdict(ItemId item, const Verdict& verdict, Time changed) {
   TRY(db_->run("UPDATE items SET policy=?2, findings=?3 WHERE id=?1 AND coalesce(changed, received)=?4", item, static_cast<std::int64_t>(verdict.policy),

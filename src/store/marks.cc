@@ -25,12 +25,12 @@ class Marking {
     return true;
   }
 
-  Result<bool> set_star(std::int64_t place, bool starred) {
+  Result<bool> set_star(std::int64_t place, SourceId source, bool starred) {
     if (!TRY(is_member(place))) return false;
     if (starred) TRY(db_.run("INSERT OR IGNORE INTO starred(user, place) VALUES(?, ?)", user_, place));
     else TRY(db_.run("DELETE FROM starred WHERE user=? AND place=?", user_, place));
     if (db_.changes() == 0) return false;
-    stars_ += starred ? 1 : -1;
+    stars_by_source_[source] += starred ? 1 : -1;
     return true;
   }
 
@@ -49,7 +49,12 @@ class Marking {
     TRY(box_.flush());
     for (const auto& [source, by] : by_source_)
       if (by != 0) TRY(db_.run("UPDATE subscriptions SET unread=unread+?3 WHERE user=?1 AND source=?2", user_, source, by));
-    if (stars_ != 0) TRY(db_.run("UPDATE users SET starred=starred+?2 WHERE id=?1", user_, stars_));
+    std::int64_t stars = 0;
+    for (const auto& [source, by] : stars_by_source_) {
+      stars += by;
+      if (by != 0) TRY(db_.run("UPDATE subscriptions SET starred=starred+?3 WHERE user=?1 AND source=?2", user_, source, by));
+    }
+    if (stars != 0) TRY(db_.run("UPDATE users SET starred=starred+?2 WHERE id=?1", user_, stars));
     return {};
   }
 
@@ -57,8 +62,7 @@ class Marking {
   Connection& db_;
   UserId user_;
   BoxEdit box_;
-  std::map<SourceId, std::int64_t> by_source_;
-  std::int64_t stars_ = 0;
+  std::map<SourceId, std::int64_t> by_source_, stars_by_source_;
 };
 
 struct Located {
@@ -134,8 +138,8 @@ Result<std::vector<ItemId>> Writer::mark(UserId user, std::span<const ItemId> it
     const auto item = TRY(locate(*db_, id));
     if (!item) continue;
     const bool on = mark == Mark::unread || mark == Mark::star;
-    const bool did =
-        mark == Mark::read || mark == Mark::unread ? TRY(marking.set_unread(item->place, item->source, on)) : TRY(marking.set_star(item->place, on));
+    const bool did = mark == Mark::read || mark == Mark::unread ? TRY(marking.set_unread(item->place, item->source, on))
+                                                                : TRY(marking.set_star(item->place, item->source, on));
     if (!did) continue;
     changed.push_back(id);
     // Retention may have passed by while it was starred.
@@ -180,13 +184,17 @@ Result<bool> Writer::add_signal(UserId user, const Signal& signal) {
   if (!item || !TRY(marking.is_member(item->place))) return fail(Code::not_found, "there is no such item", fmt::format("item {}", signal.item.value));
   TRY(db_->run("INSERT INTO signals(user, id, item, kind, at, dwell) VALUES(?, ?, ?, ?, ?, ?)", user, signal.id, signal.item, to_string(signal.kind), signal.at,
                signal.dwell_seconds));
+  TRY(db_->run("UPDATE users SET signals=signals+1 WHERE id=?", user));
   if (signal.kind == SignalKind::open || signal.kind == SignalKind::finish) TRY(marking.set_unread(item->place, item->source, false));
-  if (signal.kind == SignalKind::star) TRY(marking.set_star(item->place, true));
+  if (signal.kind == SignalKind::star) TRY(marking.set_star(item->place, item->source, true));
   TRY(marking.flush());
   return true;
 }
 
-Status Writer::forget_signals(UserId user) { return db_->run("DELETE FROM signals WHERE user=?", user); }
+Status Writer::forget_signals(UserId user) {
+  TRY(db_->run("DELETE FROM signals WHERE user=?", user));
+  return db_->run("UPDATE users SET signals=0 WHERE id=?", user);
+}
 
 Result<std::vector<SignalRow>> Reader::signals(UserId user, std::size_t limit, std::int64_t before) {
   Query query(*TRY(db()), "SELECT seq, id, item, kind, at, dwell FROM signals INDEXED BY signals_user WHERE user=? AND seq<? ORDER BY seq DESC LIMIT ?", user,
@@ -205,6 +213,6 @@ Result<std::vector<SignalRow>> Reader::signals(UserId user, std::size_t limit, s
   return out;
 }
 
-Result<std::int64_t> Reader::signal_count(UserId user) { return TRY(TRY(db())->integer("SELECT count(*) FROM signals WHERE user=?", user)).value_or(0); }
+Result<std::int64_t> Reader::signal_count(UserId user) { return TRY(TRY(db())->integer("SELECT signals FROM users WHERE id=?", user)).value_or(0); }
 
 }  // namespace weir::store

@@ -129,9 +129,9 @@ Status Writer::remove_user(UserId user) {
   if (!is_operator) return no_user(named(user));
   if (*is_operator != 0 && !TRY(db_->integer("SELECT 1 FROM users WHERE operator AND id<>? LIMIT 1", user)))
     return fail(Code::refused, "the last operator stays", named(user), "make another operator first");
-  for (const char* sql :
-       {"DELETE FROM users WHERE id=?", "DELETE FROM links WHERE user=?", "DELETE FROM sessions WHERE user=?", "DELETE FROM tokens WHERE user=?",
-        "DELETE FROM subscriptions WHERE user=?", "DELETE FROM box WHERE user=?", "DELETE FROM starred WHERE user=?", "DELETE FROM signals WHERE user=?"})
+  for (const char* sql : {"DELETE FROM users WHERE id=?", "DELETE FROM links WHERE user=?", "DELETE FROM sessions WHERE user=?",
+                          "DELETE FROM tokens WHERE user=?", "DELETE FROM subscriptions WHERE user=?", "DELETE FROM box WHERE user=?",
+                          "DELETE FROM starred WHERE user=?", "DELETE FROM left_stars WHERE user=?", "DELETE FROM signals WHERE user=?"})
     TRY(db_->run(sql, user));
   return stop_unread_sources(*db_);
 }

@@ -84,6 +84,15 @@ ALTER TABLE sources ADD COLUMN ttl INTEGER;
 ALTER TABLE sources ADD COLUMN skip_hours INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sources ADD COLUMN skip_days INTEGER NOT NULL DEFAULT 0;
 )sql",
+    // 3: two more counters that were counted; the stars that go after an unsubscription, n of them from place `reached` on.
+    R"sql(
+ALTER TABLE users ADD COLUMN signals INTEGER NOT NULL DEFAULT 0;
+UPDATE users SET signals=(SELECT count(*) FROM signals WHERE user=users.id);
+ALTER TABLE subscriptions ADD COLUMN starred INTEGER NOT NULL DEFAULT 0;
+UPDATE subscriptions SET starred=c.n FROM (SELECT s.user, i.source, count(*) AS n FROM starred s JOIN items i ON i.place=s.place GROUP BY 1, 2) c
+  WHERE c.user=subscriptions.user AND c.source=subscriptions.source;
+CREATE TABLE left_stars(user INTEGER, source INTEGER, reached INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(user, source)) WITHOUT ROWID;
+)sql",
 };
 
 std::uint32_t big_endian(const unsigned char* bytes) {

@@ -149,6 +149,33 @@ Status stop_unread_sources(Connection& connection) {
   return connection.run("UPDATE sources SET next=NULL WHERE next IS NOT NULL AND NOT EXISTS(SELECT 1 FROM subscriptions WHERE source=sources.id)");
 }
 
+// One piece: at most `limit` stars, ten times as many items looked at. True while there are more.
+Result<bool> forget_left_stars(Connection& connection, UserId user, SourceId source, std::size_t limit) {
+  std::int64_t reached = 0, left = 0;
+  {
+    Query query(connection, "SELECT reached, n FROM left_stars WHERE user=? AND source=?", user, source);
+    if (!TRY(query.next())) return false;
+    reached = query.integer(0);
+    left = query.integer(1);
+  }
+  std::size_t seen = 0, gone = 0;
+  {
+    Query items(connection, "SELECT place FROM items INDEXED BY items_source WHERE source=? AND place>? ORDER BY place", source, reached);
+    for (; left > 0 && gone < limit && seen < limit * 10; ++seen) {
+      if (!TRY(items.next())) {
+        left = 0;
+        break;
+      }
+      reached = items.integer(0);
+      TRY(connection.run("DELETE FROM starred WHERE user=? AND place=?", user, reached));
+      if (connection.changes() == 1) --left, ++gone;
+    }
+  }
+  if (left == 0) TRY(connection.run("DELETE FROM left_stars WHERE user=? AND source=?", user, source));
+  else TRY(connection.run("UPDATE left_stars SET reached=?3, n=?4 WHERE user=?1 AND source=?2", user, source, reached, left));
+  return left > 0;
+}
+
 // ---- writing ------------------------------------------------------------------------------------------------------------------------------------
 
 Result<SourceId> Writer::add_feed(std::string_view url, Time next_at) {
@@ -174,6 +201,7 @@ Status Writer::subscribe(UserId user, SourceId source, std::string_view title, s
   }
   if (TRY(db_->integer("SELECT 1 FROM subscriptions WHERE user=? AND source=?", user, source)))
     return fail(Code::exists, "the source is among this reader's already", fmt::format("source {}", source.value));
+  while (TRY(forget_left_stars(*db_, user, source, shared_->options.piece))) {}  // of an earlier subscription; there are some for a second at most
   BoxEdit box(*db_, user);
   std::int64_t total = 0;
   {
@@ -205,9 +233,9 @@ Status Writer::rename_folder(UserId user, std::string_view from, std::string_vie
 }
 
 Status Writer::unsubscribe(UserId user, SourceId source) {
-  if (!TRY(db_->integer("SELECT 1 FROM subscriptions WHERE user=? AND source=?", user, source))) return no_source(source);
+  const auto stars = TRY(db_->integer("SELECT starred FROM subscriptions WHERE user=? AND source=?", user, source));
+  if (!stars) return no_source(source);
   BoxEdit box(*db_, user);
-  std::int64_t stars = 0;
   {
     Query items(*db_, "SELECT place FROM items INDEXED BY items_source WHERE source=?", source);
     while (TRY(items.next())) {
@@ -216,15 +244,30 @@ Status Writer::unsubscribe(UserId user, SourceId source) {
       Chunk* chunk = TRY(box.chunk(chunk_of(place)));
       chunk->member.clear(slot_of(place));
       chunk->unread.clear(slot_of(place));
-      TRY(db_->run("DELETE FROM starred WHERE user=? AND place=?", user, place));
-      stars += db_->changes();
     }
   }
   TRY(box.flush());
-  TRY(db_->run("UPDATE users SET starred=starred-?2 WHERE id=?1", user, stars));
+  if (*stars > 0) {  // rows, one each: the first piece now, the others by forget_stars(); what is in no box is not shown meanwhile
+    TRY(db_->run("UPDATE users SET starred=starred-?2 WHERE id=?1", user, *stars));
+    TRY(db_->run("INSERT INTO left_stars(user, source, reached, n) VALUES(?, ?, -1, ?)", user, source, *stars));
+    TRY(forget_left_stars(*db_, user, source, shared_->options.piece));
+  }
   TRY(db_->run("DELETE FROM subscriptions WHERE user=? AND source=?", user, source));
   TRY(db_->run("UPDATE subscriptions SET purged=-1 WHERE source=?", source));  // what only this reader had: retention looks again
-  return stop_unread_sources(*db_);
+  return db_->run("UPDATE sources SET next=NULL WHERE id=? AND NOT EXISTS(SELECT 1 FROM subscriptions WHERE source=sources.id)", source);
+}
+
+Result<bool> Writer::forget_stars() {
+  SourceId source;
+  UserId user;
+  {
+    Query query(*db_, "SELECT user, source FROM left_stars LIMIT 1");
+    if (!TRY(query.next())) return false;
+    user = UserId{query.integer(0)};
+    source = SourceId{query.integer(1)};
+  }
+  TRY(forget_left_stars(*db_, user, source, shared_->options.piece));
+  return true;
 }
 
 Status Writer::move_feed(UserId user, SourceId source, std::string_view url) {

@@ -78,6 +78,7 @@ struct FetchOutcome {
   std::string error;
   std::int32_t failures = 0;
   std::optional<Time> next_at;  // none: not polled by itself
+  bool unfinished = false;      // more of it follows in another commit (Store::push): the source's first is not over yet
 };
 
 // No poll is ever set later than this: the longest Retry-After (a week), a tenth more by chance, a week of skipped days.
@@ -242,7 +243,10 @@ class Writer {
   Status edit_subscription(UserId user, SourceId source, const std::optional<std::string>& title, const std::optional<std::string>& folder,
                            std::optional<std::optional<std::int32_t>> keep_days = {});  // keep_days 0: for ever; nothing inside: the reader's own
   Status rename_folder(UserId user, std::string_view from, std::string_view to);        // "" is no folder
-  Status unsubscribe(UserId user, SourceId source);                      // marks and stars there go too; without readers the source goes at the next purge
+  // Marks and stars there go too, from every list at once; without readers the source goes at the next purge. Of more than `piece` stars the rows stay
+  // for forget_stars().
+  Status unsubscribe(UserId user, SourceId source);
+  Result<bool> forget_stars();                                           // one bounded piece of them; true while there may be more
   Status move_feed(UserId user, SourceId source, std::string_view url);  // another address, same history; refused when others read it too, exists
   Status set_next(SourceId source, std::optional<Time> next_at);
   Status set_icon(SourceId source, std::string_view type, std::string_view bytes);
@@ -309,6 +313,8 @@ struct StoreOptions {
   std::size_t readers = 4;                         // read-only connections, opened when first needed; each up to 2 MB of cache
   std::size_t queue = 1'024;                       // jobs that may wait; more are refused (unavailable)
   Duration batch = std::chrono::milliseconds(20);  // a commit takes in no further job after this long
+  std::size_t push_piece = 500;                    // items that one commit of a push stores
+  std::size_t piece = 2'000;                       // stars that one commit of an unsubscription takes away
   const char* vfs = nullptr;                       // test: the fault-injecting twin (store/fault_vfs.h)
   bool normal_sync = false;                        // test: synchronous=NORMAL, the negative control of the power cut; never in the program
 };
@@ -357,7 +363,10 @@ class Store {
     if (!committed) return std::unexpected(committed.error());
     return std::move(*answer);
   }
-  // The same without waiting: `done` runs on the writer's thread after the commit (or at once, here, when the queue is full or no loop runs).
+  // What is pushed: stored as commit_fetch() would, but in commits of `push_piece` items, between which others' writes go on. Answers after the last one.
+  // An error leaves the pieces before it stored; sent again, those are duplicates and the result is the same. Errors: as commit_fetch.
+  Result<FetchResult> push(FetchOutcome outcome);
+  // write() without waiting: `done` runs on the writer's thread after the commit (or at once, here, when the queue is full or no loop runs).
   void submit(std::function<Status(Writer&)> job, std::function<void(Status)> done);
 
   // The writer's loop: takes what is queued, commits it together, answers. Returns when `stop` is asked for and the queue is empty.

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <fstream>
+#include <future>
 #include <map>
 #include <random>
 #include <set>
@@ -17,6 +18,7 @@
 #include "base/file.h"
 #include "store/position.h"
 #include "store/schema.h"
+#include "store/sqlite.h"
 
 namespace weir::store {
 namespace {
@@ -32,8 +34,9 @@ std::filesystem::path fresh_dir(std::string_view name) {
 
 struct TempStore {
   std::filesystem::path dir;
+  StoreOptions options;
   std::unique_ptr<Store> store;
-  explicit TempStore(std::string_view name, StoreOptions options = {}) : dir(fresh_dir(name)) {
+  explicit TempStore(std::string_view name, StoreOptions chosen = {}) : dir(fresh_dir(name)), options(chosen) {
     auto opened = Store::open(dir, options);
     EXPECT_TRUE(opened) << opened.error().text();
     store = std::move(*opened);
@@ -45,7 +48,7 @@ struct TempStore {
   Store* operator->() { return store.get(); }
   void reopen() {
     store.reset();
-    auto opened = Store::open(dir);
+    auto opened = Store::open(dir, options);
     ASSERT_TRUE(opened) << opened.error().text();
     store = std::move(*opened);
   }
@@ -196,6 +199,33 @@ TEST(Store, SearchFindsWordsPhrasesChineseAndSingleCharacters) {
   EXPECT_FALSE(best.note.empty());
 }
 
+// What was remembered of a text when a phrase was looked up in it must not outlive the text.
+TEST(Store, PhrasesFollowTheText) {
+  TempStore t("phrases");
+  const UserId user = OK(t->write([](Writer& w) { return w.add_user("reader", start); }));
+  const SourceId source = OK(t->write([&](Writer& w) { return w.add_push(user, "mine"); }));
+  const auto put = [&](std::string title, std::string text, Time now) {
+    OK(t->push(outcome_of(source, now, {item_of("one", std::move(title), std::move(text))})));
+    t.index_all();
+  };
+  const auto found = [&](std::string text) { return OK(t->reader()->items(user, {.text = text})).items.size(); };
+  for (int round = 0; round < 3; ++round) {
+    put("", "<p>the first <b>time</b> that red green</p>", start + minutes(round * 4));
+    EXPECT_EQ(found("\"first time\""), 1u);
+    EXPECT_EQ(found("\"time first\""), 0u);
+    EXPECT_EQ(found("\"green red\""), 0u);
+    EXPECT_EQ(found("\"green red\""), 0u);
+    put("", "<p>time first that green <i>red</i></p>", start + minutes(round * 4 + 1));
+    EXPECT_EQ(found("\"first time\""), 0u);
+    EXPECT_EQ(found("\"time first\""), 1u);
+    EXPECT_EQ(found("\"green red\""), 1u);
+    put("the first time that green", "<p>green red</p>", start + minutes(round * 4 + 2));
+    EXPECT_EQ(found("\"first time\""), 1u);
+    EXPECT_EQ(found("\"time first\""), 0u);
+    EXPECT_EQ(found("\"red green\""), 0u);
+  }
+}
+
 TEST(Store, CursorsAreNotForged) {
   TempStore t("cursor");
   const UserId user = OK(t->write([](Writer& w) { return w.add_user("reader", start); }));
@@ -237,6 +267,11 @@ TEST(Store, ADatabaseOfANewerWeirIsRefusedUntouched) {
   EXPECT_NE(refused.error().message.find(std::to_string(Store::schema_version())), std::string::npos);
   EXPECT_EQ(OK(sha256_file(dir / "weir.db")), before);
   EXPECT_FALSE(std::filesystem::exists(dir / "weir.db-wal"));
+  // Nor is it put back as a backup.
+  const auto other = fresh_dir("newer-restored");
+  EXPECT_EQ(Store::restore(dir / "weir.db", other).error().code, Code::refused);
+  EXPECT_FALSE(std::filesystem::exists(other / "weir.db"));
+  EXPECT_EQ(OK(sha256_file(dir / "weir.db")), before);
   std::filesystem::remove_all(dir);
 }
 
@@ -505,6 +540,169 @@ TEST(Store, WhatOnlyOneReaderKeptGoesWithThatReader) {
   EXPECT_EQ(total(keeps), 0);
 }
 
+// ---- pieces -------------------------------------------------------------------------------------------------------------------------------------
+
+std::vector<NewItem> many(int n, std::string_view prefix = "") {
+  std::vector<NewItem> items;
+  for (int i = 0; i < n; ++i)  // the oldest last, some without a date, each id in ten twice
+    items.push_back(item_of(fmt::format("{}{}", prefix, i % 10 == 9 ? i - 1 : i), fmt::format("title {}", i), "<p>text</p>",
+                            i % 7 == 0 ? std::nullopt : std::optional(start - minutes(i))));
+  return items;
+}
+
+TEST(Store, APushInPiecesIsTheSameAsAWhole) {
+  TempStore t("push", {.push_piece = 7});
+  const UserId user = OK(t->write([](Writer& w) { return w.add_user("reader", start); }));
+  const SourceId whole = OK(t->write([&](Writer& w) { return w.add_push(user, "whole"); })),
+                 pieces = OK(t->write([&](Writer& w) { return w.add_push(user, "pieces"); }));
+  const auto list = [&](SourceId source) {
+    std::vector<std::tuple<std::string, std::string, Time>> out;
+    for (const auto& one : OK(t->reader()->items(user, {.source = source, .limit = 1000})).items) out.emplace_back(one.item.id, one.item.title, one.at);
+    return out;
+  };
+  for (const auto& [n, minute] : {std::pair{100, 0}, std::pair{0, 5}, std::pair{130, 10}, std::pair{7, 15}}) {
+    const FetchResult a = OK(t->write([&](Writer& w) { return w.commit_fetch(outcome_of(whole, start + minutes(minute), many(n))); }));
+    const FetchResult b = OK(t->push(outcome_of(pieces, start + minutes(minute), many(n))));
+    EXPECT_EQ(a.stored, b.stored);
+    EXPECT_EQ(a.duplicates, b.duplicates);
+    EXPECT_EQ(a.stored_ids.size(), b.stored_ids.size());
+    EXPECT_TRUE(std::ranges::is_sorted(b.stored_ids));
+    ASSERT_EQ(list(whole), list(pieces));
+  }
+  EXPECT_EQ(t->push(outcome_of(pieces, start, many(5'001))).error().code, Code::too_large);
+  EXPECT_EQ(list(whole), list(pieces));
+}
+
+TEST(Store, APushThatWasCutOffIsMadeWholeBySendingItAgain) {
+  TempStore t("cut", {.push_piece = 10});
+  const UserId user = OK(t->write([](Writer& w) { return w.add_user("reader", start); }));
+  const SourceId whole = OK(t->write([&](Writer& w) { return w.add_push(user, "whole"); })),
+                 cut = OK(t->write([&](Writer& w) { return w.add_push(user, "cut"); }));
+  OK(t->push(outcome_of(whole, start, many(95))));
+  {  // What a process that dies after four pieces leaves.
+    FetchOutcome part = outcome_of(cut, start, many(95));
+    std::erase_if(part.items, [](const NewItem& n) { return n.item.title.ends_with('9'); });  // an id's second entry
+    std::ranges::stable_sort(part.items, {}, [](const NewItem& n) { return n.item.date_published.value_or(start); });
+    part.items.resize(40);
+    part.unfinished = true;
+    OK(t->write([&](Writer& w) { return w.commit_fetch(part); }));
+  }
+  t.reopen();
+  const FetchResult again = OK(t->push(outcome_of(cut, start + minutes(1), many(95))));
+  std::map<std::string, std::pair<std::string, Time>> a, b;
+  for (const auto& one : OK(t->reader()->items(user, {.source = whole, .limit = 1000})).items) a[one.item.id] = {one.item.title, std::min(one.at, start)};
+  for (const auto& one : OK(t->reader()->items(user, {.source = cut, .limit = 1000})).items)
+    EXPECT_TRUE(b.emplace(one.item.id, std::pair{one.item.title, std::min(one.at, start)}).second);
+  EXPECT_EQ(again.stored + 40, a.size());
+  EXPECT_EQ(a, b);
+}
+
+TEST(Store, OthersWriteBetweenThePiecesOfAPush) {
+  TempStore t("between", {.batch = Duration(0), .push_piece = 1});
+  const UserId user = OK(t->write([](Writer& w) { return w.add_user("reader", start); }));
+  const SourceId source = OK(t->write([&](Writer& w) { return w.add_push(user, "mine"); }));
+  std::jthread writer([&](std::stop_token stop) { t->run_writer(stop); });
+  std::atomic<bool> pushed = false;
+  std::jthread push([&] {
+    OK(t->push(outcome_of(source, start, many(2'000))));
+    pushed = true;
+  });
+  int between = 0;
+  for (; !pushed; ++between) OK(t->write([&](Writer& w) { return w.set_value("n", std::to_string(between)); }));
+  EXPECT_GT(between, 100);
+}
+
+TEST(Store, StarsOfASourceThatWasLeftGoPieceByPieceAndAreNotSeen) {
+  TempStore t("left", {.piece = 10});
+  const UserId user = OK(t->write([](Writer& w) { return w.add_user("reader", start); }));
+  const UserId other = OK(t->write([](Writer& w) { return w.add_user("other", start); }));
+  const SourceId source = OK(t->write([&](Writer& w) { return w.add_feed("https://a.example/", start); }));
+  for (const UserId one : {user, other}) OK(t->write([&](Writer& w) { return w.subscribe(one, source, "", ""); }));
+  const auto ids = OK(t->write([&](Writer& w) { return w.commit_fetch(outcome_of(source, start, many(100))); })).stored_ids;
+  for (const UserId one : {user, other}) OK(t->write([&](Writer& w) { return w.mark(one, ids, Mark::star); }));
+  const auto seen = [&](UserId one) { return OK(t->reader()->items(one, {.state = ReadState::starred, .limit = 1000})).items.size(); };
+  OK(t->write([&](Writer& w) { return w.unsubscribe(user, source); }));
+  EXPECT_EQ(OK(t->reader()->starred_count(user)), 0);
+  EXPECT_EQ(seen(user), 0u);
+  EXPECT_EQ(OK(t->reader()->items(user, {})).items.size(), 0u);
+  EXPECT_TRUE(OK(t->reader()->items_by_id(user, ids, false)).empty());
+  EXPECT_TRUE(OK(t->write([&](Writer& w) { return w.mark(user, ids, Mark::unstar); })).empty());
+  int pieces = 0;
+  for (; OK(t->write([](Writer& w) { return w.forget_stars(); })); ++pieces) EXPECT_EQ(seen(user), 0u);
+  EXPECT_GE(pieces, 8);  // 90 items, ten a piece
+  EXPECT_EQ(seen(other), ids.size());
+  // Left and subscribed again before they were gone: none comes back.
+  OK(t->write([&](Writer& w) { return w.unsubscribe(other, source); }));
+  OK(t->write([&](Writer& w) { return w.subscribe(other, source, "", ""); }));
+  EXPECT_EQ(seen(other), 0u);
+  EXPECT_EQ(OK(t->reader()->items(other, {.limit = 1000})).items.size(), ids.size());
+  EXPECT_EQ(OK(t->reader()->starred_count(other)), 0);
+}
+
+// ---- older databases ----------------------------------------------------------------------------------------------------------------------------
+
+// What a Weir of schema `version` would have left: two readers of one source, stars, signals, an item of each kind.
+void make_old(const std::filesystem::path& dir, std::int32_t version) {
+  std::filesystem::create_directories(dir);
+  const auto db = OK(Connection::open(dir / "weir.db", Access::write));
+  OK(migrate(*db, version));
+  OK(
+      db->script("INSERT INTO users(id, name, operator, created, starred) VALUES(1, 'ada', 1, 0, 2), (2, 'bo', 0, 0, 0);"
+                 "INSERT INTO sources(id, kind, url, etag, begun) VALUES(1, 0, 'https://a.example/', 'tag', 1), (2, 0, 'https://b.example/', '', 1);"
+                 "INSERT INTO subscriptions(user, source, folder, unread, total) VALUES(1, 1, 'x', 2, 2), (1, 2, '', 0, 1), (2, 1, '', 0, 2);"
+                 "INSERT INTO items(place, id, source, received, content, title, guid) VALUES(4096, 1, 1, 0, 0, 'one', 'a'), (4097, 2, 1, 0, 0, 'two', 'b'), "
+                 "(4098, 3, 2, 0, 0, 'three', 'c');"
+                 "INSERT INTO box(user, chunk, member, unread) VALUES(1, 1, x'07', x'03'), (2, 1, x'03', NULL);"
+                 "INSERT INTO starred(user, place) VALUES(1, 4096), (1, 4098);"
+                 "INSERT INTO signals(user, id, item, kind, at) VALUES(1, 's1', 1, 'open', 0), (1, 's2', 2, 'open', 0), (2, 's1', 1, 'star', 0);"
+                 "UPDATE counts SET n=3 WHERE name='items'; UPDATE meta SET value=4 WHERE key='next_id';"));
+  if (version >= 3) OK(db->script("UPDATE users SET signals=3-id; UPDATE subscriptions SET starred=(user=1)"));  // what that Weir kept itself
+  OK(db->checkpoint(SQLITE_CHECKPOINT_TRUNCATE));
+}
+
+TEST(Store, ADatabaseOfEveryOlderSchemaIsCarriedOver) {
+  for (std::int32_t version = 1; version <= Store::schema_version(); ++version) {
+    SCOPED_TRACE(version);
+    const auto dir = fresh_dir("old");
+    make_old(dir, version);
+    {
+      auto store = OK(Store::open(dir));
+      EXPECT_EQ(OK(store->reader()->sizes()).schema, Store::schema_version());
+      OK(store->integrity_check());
+      const UserId ada{1}, bo{2};
+      const auto items = OK(store->reader()->items(ada, {}));
+      ASSERT_EQ(items.items.size(), 3u);
+      EXPECT_EQ(items.items[2].item.title, "one");
+      EXPECT_TRUE(items.items[2].starred && !items.items[2].read && items.items[0].read);
+      EXPECT_EQ(OK(store->reader()->subscription(bo, SourceId{1})).source.etag, "tag");
+      EXPECT_EQ(OK(store->reader()->signal_count(ada)), 2);
+      EXPECT_EQ(OK(store->reader()->signal_count(bo)), 1);
+      // Its stars are counted by source: leaving one takes that source's.
+      OK(store->write([&](Writer& w) { return w.unsubscribe(ada, SourceId{1}); }));
+      EXPECT_EQ(OK(store->reader()->starred_count(ada)), 1);
+      EXPECT_EQ(OK(store->reader()->items(ada, {.state = ReadState::starred})).items.size(), 1u);
+    }
+    std::filesystem::remove_all(dir);
+  }
+}
+
+// A step that was released is never edited: an edit would leave two kinds of databases with one number. A new step adds its hash here.
+TEST(Store, ReleasedMigrationsStayAsTheyAre) {
+  const auto dir = fresh_dir("schema");
+  std::filesystem::create_directories(dir);
+  std::vector<std::uint64_t> found;
+  for (std::int32_t version = 1; version <= Store::schema_version(); ++version) {
+    const auto db = OK(Connection::open(dir / fmt::format("{}.db", version), Access::write));
+    OK(migrate(*db, version));
+    std::string schema;
+    Query query(*db, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name");
+    while (OK(query.next())) schema += query.string(0) + ";";
+    found.push_back(xxh3(schema));
+  }
+  EXPECT_EQ(found, (std::vector<std::uint64_t>{0x10e73944863ecf98, 0x876b14fd27a669d, 0xdc4a174aa4a6347d})) << fmt::format("the newest: {:#x}", found.back());
+  std::filesystem::remove_all(dir);
+}
+
 TEST(Position, BitsAreWhatASetIs) {
   std::mt19937 random(7);
   for (int round = 0; round < 50; ++round) {
@@ -557,7 +755,7 @@ struct ModelSource {
 
 class Model {
  public:
-  Model(unsigned seed, std::string_view name) : random_(seed), store_(name) {
+  Model(unsigned seed, std::string_view name) : random_(seed), store_(name, {.piece = 1}) {
     for (int u = 0; u < 3; ++u) users_.push_back(OK(store_->write([&](Writer& w) { return w.add_user(fmt::format("user{}", u), now_); })));
     for (int s = 0; s < 5; ++s) {
       sources_.push_back({.id = OK(store_->write([&](Writer& w) { return w.add_feed(fmt::format("https://s{}.example/", s), now_); }))});
@@ -579,7 +777,7 @@ class Model {
       case 7: return pick(3) == 0 ? unsubscribe() : subscribe(pick(3), pick(5));
       case 8: return signal();
       case 9: now_ += hours(24 * pick(9)); return;
-      case 10: return purge();
+      case 10: return pick(2) == 0 ? purge() : (void)OK(store_->write([](Writer& w) { return w.forget_stars(); }));
       case 11: return keep();
       case 12:
         store_.index_all();
@@ -878,6 +1076,231 @@ TEST(Store, BehavesAsAPlainModel) {
       if (i % 3 == 0) model.compare();
       if (::testing::Test::HasFatalFailure()) FAIL() << "seed " << seed << " step " << i;
     }
+  }
+}
+
+// ---- statements ---------------------------------------------------------------------------------------------------------------------------------
+
+// Every statement that any connection of this process runs, from here on; also those that FTS5 runs inside.
+class Statements {
+ public:
+  static Statements& all() {
+    static Statements statements;
+    return statements;
+  }
+  std::set<std::string> seen() {
+    const std::scoped_lock lock(mutex_);
+    return seen_;
+  }
+
+ private:
+  Statements() { sqlite3_auto_extension(reinterpret_cast<void (*)()>(&watch)); }
+  static int watch(sqlite3* db, char**, const void*) {
+    return sqlite3_trace_v2(
+        db, SQLITE_TRACE_STMT,
+        [](unsigned, void*, void* statement, void*) {
+          if (const char* sql = sqlite3_sql(static_cast<sqlite3_stmt*>(statement)); sql != nullptr) {
+            const std::scoped_lock lock(all().mutex_);
+            all().seen_.insert(sql);
+          }
+          return 0;
+        },
+        nullptr);
+  }
+  std::mutex mutex_;
+  std::set<std::string> seen_;
+};
+
+// What the model does not do.
+void do_everything_else(TempStore& t) {
+  const UserId ada = OK(t->write([](Writer& w) { return w.add_user("ada", start); })), bo = OK(t->write([](Writer& w) { return w.add_user("bo", start); }));
+  const Sha256 secret = sha256("secret");
+  OK(t->write([&](Writer& w) -> Status {
+    TRY(w.set_password_hash(ada, "hash"));
+    TRY(w.set_settings(ada, {{"keep_days", 30}}));
+    TRY(w.add_sign_in_link(ada, secret, start + hours(1)));
+    TRY(w.use_sign_in_link(secret, start));
+    TRY(w.add_session({.token = secret, .user = ada, .created_at = start, .seen_at = start, .idle_until = start + hours(1), .ends_at = start + hours(2)}));
+    TRY(w.touch_session(secret, start, start + hours(1)));
+    const auto token = TRY(w.add_token({.id = 0, .user = ada, .source = {}, .name = "t", .created_at = start, .last_used_at = {}}, secret));
+    TRY(w.touch_token(token, start));
+    TRY(w.revoke_token(ada, token));
+    TRY(w.set_value("key", "value"));
+    return w.set_value("key", "");
+  }));
+  (void)t->reader()->session(secret, start);
+  (void)t->reader()->token(1, secret);
+  OK(t->write([&](Writer& w) -> Status {
+    TRY(w.end_session(secret));
+    return w.end_sessions(ada);
+  }));
+  const SourceId feed = OK(t->write([&](Writer& w) { return w.add_feed("https://e.example/", start); }));
+  const SourceId pushed = OK(t->write([&](Writer& w) { return w.add_push(ada, "mine"); }));
+  std::vector<NewItem> items;
+  for (int i = 0; i < 1'700; ++i) items.push_back(item_of(fmt::format("i{}", i), "a title", fmt::format("<p>words of item {} and others, {}</p>", i, i * 7)));
+  for (NewItem& one : items) one.verdict.policy = 1;
+  OK(t->write([&](Writer& w) { return w.subscribe(ada, feed, "", "f"); }));
+  FetchOutcome first = outcome_of(feed, start, items);
+  first.url = "https://e.example/moved";
+  first.wishes = PollWishes{.ttl = std::chrono::seconds(60), .skip_hours = 1, .skip_days = 1};
+  const auto ids = OK(t->write([&](Writer& w) { return w.commit_fetch(first); })).stored_ids;
+  first.items.resize(2);
+  first.items[0].verdict.policy = 2;  // newer rules, the same text
+  first.items[1].item.content_html = "<p>changed</p>";
+  OK(t->write([&](Writer& w) { return w.commit_fetch(first); }));
+  OK(t->write([&](Writer& w) { return w.set_verdict(ids[5], {.action = {}, .findings = {}, .policy = 3}, start); }));
+  OK(t->push(outcome_of(pushed, start, {item_of("p", "p", "p")})));
+  t.index_all();
+  (void)OK(t->train_dictionaries());
+  OK(t->push(outcome_of(pushed, start, {item_of("q", "q", "q")})));  // with a dictionary
+  OK(t->write([&](Writer& w) -> Status {
+    TRY(w.edit_subscription(ada, feed, "title", "g", std::optional(std::optional<std::int32_t>(9))));
+    TRY(w.rename_folder(ada, "g", "h"));
+    TRY(w.move_feed(ada, feed, "https://e.example/again"));
+    TRY(w.set_next(feed, start));
+    TRY(w.set_icon(feed, "image/png", "x"));
+    TRY(w.set_icon(pushed, "image/png", "x"));
+    TRY(w.set_icon(pushed, "", ""));
+    TRY(w.put_vectors("old", std::vector{std::pair{ids[0], std::string("v")}, std::pair{ids[0], std::string("w")}}));
+    TRY(w.put_vectors("new", std::vector{std::pair{ids[0], std::string("v")}}));
+    TRY(w.queue_missing_vectors("new", {}, 50));
+    while (TRY(w.forget_vectors_but("new", 10))) {}
+    auto work = TRY(w.lease(Stage::encode, 3, start, hours(1)));
+    TRY(w.give_back(Stage::encode, work, "broken", start));
+    work = TRY(w.lease(Stage::encode, 3, start, hours(1)));
+    TRY(w.complete(Stage::encode, std::span(work).first(1)));
+    TRY(w.lease(Stage::encode, 3, start + hours(2), hours(1), 1));  // given up
+    TRY(w.queue_missing_vectors("new", {}, 5'000));
+    return {};
+  }));
+  {
+    auto reader = t->reader();
+    OK(reader->users());
+    OK(reader->user(ada));
+    OK(reader->password_hash(ada));
+    OK(reader->tokens(ada));
+    OK(reader->source(feed));
+    OK(reader->due(start + hours(9), 5));
+    OK(reader->next_due());
+    OK(reader->published(feed, 5));
+    OK(reader->icon(ada, feed));
+    OK(reader->sources_of(ada));
+    OK(reader->readers_of(feed));
+    OK(reader->owner_of(pushed));
+    OK(reader->arrivals(ada, start - hours(5)));
+    OK(reader->vectors("new", ids));
+    OK(reader->vector_count("new"));
+    OK(reader->work_items(ids));
+    OK(reader->work(Stage::encode));
+    OK(reader->value("key"));
+    OK(reader->sizes());
+    OK(reader->signal_count(ada));
+    for (const char* text : {"words", "\"words of\"", "\"and others\" title", "item*"})
+      for (const Order order : {Order::newest, Order::oldest, Order::relevance}) OK(reader->items(ada, {.order = order, .text = text}));
+  }
+  OK(t->write([&](Writer& w) -> Status {
+    TRY(w.subscribe(bo, feed, "", ""));
+    TRY(w.mark(bo, ids, Mark::star));
+    TRY(w.add_signal(bo, {.id = "s", .item = ids[3], .kind = SignalKind::open, .at = start, .dwell_seconds = {}}));
+    TRY(w.forget_signals(bo));
+    TRY(w.unsubscribe(bo, feed));
+    while (TRY(w.forget_stars())) {}
+    TRY(w.remove_user(bo));
+    EXPECT_EQ(w.remove_user(ada).error().code, Code::refused);  // the last operator
+    TRY(w.unsubscribe(ada, pushed));
+    TRY(w.unsubscribe(ada, feed));
+    return {};
+  }));
+  while (OK(t->write([](Writer& w) { return w.purge(start + hours(24 * 400), 500); }))) {}
+}
+
+// Statements that go through a whole table, walk an index from its end, or add rows up: each with why its work does not grow with the archive.
+struct Exception {
+  const char* begins;
+  const char* why;
+};
+constexpr Exception exceptions[] = {
+    {"SELECT id FROM items INDEXED BY items_id ORDER BY id LIMIT 1", "the first entry of an index"},
+    {"SELECT dict, z FROM bodies ORDER BY place DESC LIMIT ?", "the last entries of a table, for training: not a request"},
+    {"SELECT user, source FROM left_stars LIMIT 1", "the first row"},
+    {"SELECT received FROM items ORDER BY place DESC LIMIT 1", "the last row"},
+    {"SELECT id FROM users LIMIT 1", "the first row"},
+    {"SELECT id, name, operator, password<>'', created, settings FROM users", "all users are what is asked for"},
+    {"SELECT 1 FROM users WHERE operator", "users, when one is removed"},
+    {"SELECT count(*) FROM users", "users, for doctor and metrics"},
+    {"SELECT count(*) FROM sources", "sources, for doctor and metrics"},
+    {"SELECT sum(unread) FROM subscriptions WHERE user=?", "one reader's stored counters"},
+    {"SELECT u.id, s.source, s.keep", "subscriptions, for retention: not a request"},
+    {"SELECT id FROM sources s WHERE (next IS NULL", "sources, for retention: not a request"},
+    {"UPDATE sources SET next=NULL WHERE next IS NOT NULL", "sources, when a user is removed"},
+    {"DELETE FROM links", "sign-in links: few, and gone when used"},
+    {"DELETE FROM tokens WHERE source=?", "tokens: few; when a source goes for good"},
+    {"SELECT id FROM models", "models: one or two"},
+    {"SELECT script, max(id) FROM dicts", "dictionaries: one or two"},
+    {"UPDATE users SET signals=(SELECT count(*)", "migration 3, once"},
+    {"UPDATE subscriptions SET starred=c.n", "migration 3, once"},
+    {"SELECT k, v FROM 'main'.'f", "FTS5's own settings"},
+};
+
+// A plan's line that looks at a table from one end to the other.
+bool scans(std::string_view line) {
+  if (!line.starts_with("SCAN") || line.ends_with("VALUES CLAUSE") || line == "SCAN CONSTANT ROW") return false;
+  const auto index = line.find("VIRTUAL TABLE INDEX");  // FTS5 calls it so; M: by words, =: by rowid
+  return index == std::string_view::npos || line.substr(index).find_first_of("M=") == std::string_view::npos;
+}
+
+TEST(Statements, NoneGoesThroughATableThatGrows) {
+  (void)Statements::all();
+  {
+    Model model(99, "statements-model");
+    for (int i = 0; i < 400; ++i) {
+      model.step();
+      if (i % 5 == 0) model.compare();
+    }
+  }
+  TempStore t("statements", {.piece = 100});
+  do_everything_else(t);
+  const auto db = OK(Connection::open(t.dir / "weir.db", Access::write));
+  sqlite3_db_config(db->handle(), SQLITE_DBCONFIG_DEFENSIVE, 0, nullptr);  // FTS5's writes can be explained
+  int explained = 0;
+  std::set<std::string> used;
+  for (const std::string& sql : Statements::all().seen()) {
+    static constexpr std::string_view verbs[] = {"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE"};
+    const bool asks = std::ranges::any_of(verbs, [&](std::string_view verb) { return sql.starts_with(verb); });
+    if (!asks || sql.find("sqlite_") != std::string::npos) continue;  // tables being made, SQLite's own
+    if (const auto found = std::ranges::find_if(exceptions, [&](const Exception& one) { return sql.starts_with(one.begins); }); found != std::end(exceptions)) {
+      used.insert(found->begins);
+      continue;
+    }
+    sqlite3_stmt* plan = nullptr;
+    if (sqlite3_prepare_v2(db->handle(), ("EXPLAIN QUERY PLAN " + sql).c_str(), -1, &plan, nullptr) != SQLITE_OK) {
+      ADD_FAILURE() << sql << ": " << sqlite3_errmsg(db->handle());
+      continue;
+    }
+    ++explained;
+    while (sqlite3_step(plan) == SQLITE_ROW) {
+      const std::string line = reinterpret_cast<const char*>(sqlite3_column_text(plan, 3));
+      EXPECT_FALSE(scans(line)) << sql << "\n  " << line;
+    }
+    sqlite3_finalize(plan);
+    for (const char* sum : {"count(*)", "sum(", "GROUP BY"}) EXPECT_EQ(sql.find(sum), std::string::npos) << "counts what could be stored: " << sql;
+  }
+  EXPECT_GT(explained, 150);
+  for (const Exception& one : exceptions) EXPECT_TRUE(used.contains(one.begins)) << "no exception is needed any more: " << one.begins;
+
+  // Nothing was left out: each statement that stands in the sources was run.
+  const auto sources = std::filesystem::path(WEIR_SOURCE_DIR) / "src/store";
+  ASSERT_TRUE(std::filesystem::exists(sources / "lists.cc"));
+  const auto seen = Statements::all().seen();
+  for (const auto& entry : std::filesystem::directory_iterator(sources)) {
+    if (entry.path().extension() != ".cc" || entry.path().stem().string().ends_with("_test")) continue;
+    const std::string text = OK(read_file(entry.path()));
+    for (const std::string_view verb : {"\"SELECT ", "\"INSERT ", "\"UPDATE ", "\"DELETE "})
+      for (std::size_t at = text.find(verb); at != std::string::npos; at = text.find(verb, at + 1)) {
+        const std::string literal = text.substr(at + 1, text.find('"', at + 1) - at - 1);
+        EXPECT_TRUE(std::ranges::any_of(seen, [&](const std::string& sql) { return sql.starts_with(literal); }))
+            << entry.path().filename() << ": never run: " << literal;
+      }
   }
 }
 

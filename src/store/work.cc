@@ -275,8 +275,8 @@ class Purge {
       if (!TRY(read_by_anybody(rule.source, place))) TRY(delete_item(db_, shared_, place));
     if (stars > 0) TRY(db_.run("UPDATE users SET starred=starred-?2 WHERE id=?1", rule.user, stars));
     if (reached != rule.purged || !gone.empty())
-      TRY(db_.run("UPDATE subscriptions SET purged=?3, unread=unread-?4, total=total-?5 WHERE user=?1 AND source=?2", rule.user, rule.source, reached, unread,
-                  members));
+      TRY(db_.run("UPDATE subscriptions SET purged=?3, unread=unread-?4, total=total-?5, starred=starred-?6 WHERE user=?1 AND source=?2", rule.user,
+                  rule.source, reached, unread, members, stars));
     return std::max<std::size_t>(gone.size(), reached != rule.purged ? 1 : 0);
   }
 
@@ -320,6 +320,7 @@ class Purge {
 
 Result<bool> Writer::purge(Time now, std::size_t limit) {
   CHECK(limit > 0);
+  if (TRY(forget_stars())) return true;  // first: a place that is given out again must not find an old star
   Purge purge(*db_, *shared_, now);
   std::size_t left = limit;
   bool more = false;

@@ -1,9 +1,11 @@
 // The store under load, to be killed at any moment by tests/durability.
 //
-// weir_store_driver load DIR FROM [normal]: fetches, pushes, read marks, indexing, all at once, for ever. A line on stdout before and after each write:
+// weir_store_driver load DIR FROM [normal | AGAIN]: fetches, pushes, read marks, indexing, all at once, for ever. A line on stdout before and after each
+// write:
 //   s S B    batch B of source S was sent (items "S-B-0" … "S-B-4", ETag B)        a S B    its answer: it is on the disk
 //   r ID     item ID was marked read, and answered
-// FROM is the first batch. normal: synchronous=NORMAL, the negative control of the power cut.
+// Source 2 is pushed to, in pieces of two items: a batch may be there in part until it is answered. FROM is the first batch; AGAIN the one that source 2 is
+// sent again first, as a client does that got no answer. normal: synchronous=NORMAL, the negative control of the power cut.
 // weir_store_driver dump DIR: what is there. i GUID READ · e S ETAG UNREAD TOTAL · n FOUND QUEUED (words found by search, items in the outbox) · ok
 #include <fmt/format.h>
 #include <unistd.h>
@@ -20,7 +22,7 @@ using namespace weir;
 using store::Store;
 using store::Writer;
 
-constexpr int sources = 2, batch_size = 5;
+constexpr int sources = 3, pushed = 2, batch_size = 5;
 const Time start = *parse_rfc3339("2026-11-24T03:00:00Z");
 
 template <class T>
@@ -51,10 +53,11 @@ Result<Ground> ground(Writer& w, Store& store) {
     return out;
   }
   out.user = TRY(w.add_user("reader", start));
-  for (int s = 0; s < sources; ++s) {
+  for (int s = 0; s < pushed; ++s) {
     out.source[s] = TRY(w.add_feed(fmt::format("https://{}.example/feed", s), start));
     TRY(w.subscribe(out.user, out.source[s], "", ""));
   }
+  out.source[pushed] = TRY(w.add_push(out.user, "pushed"));
   return out;
 }
 
@@ -70,8 +73,8 @@ store::FetchOutcome batch(SourceId source, int s, int b) {
   return out;
 }
 
-int load(const char* dir, int from, bool normal) {
-  auto store = ok(Store::open(dir, {.normal_sync = normal}));
+int load(const char* dir, int from, int again, bool normal) {
+  auto store = ok(Store::open(dir, {.push_piece = 2, .normal_sync = normal}));
   const Ground at = ok(store->write([&](Writer& w) { return ground(w, *store); }));
   std::jthread writer([&](std::stop_token stop) { store->run_writer(stop); });
   const auto feed = [&](int s) {
@@ -84,7 +87,19 @@ int load(const char* dir, int from, bool normal) {
       say(fmt::format("r {}\n", id.value));
     }
   };
-  std::jthread zero([&] { feed(0); }), one([&] { feed(1); });
+  const auto push = [&](int b) {
+    say(fmt::format("s {} {}\n", pushed, b));
+    auto outcome = batch(at.source[pushed], pushed, b);
+    outcome.etag = {};
+    outcome.next_at = {};
+    const auto done = ok(store->push(std::move(outcome)));
+    if (done.stored + done.duplicates != batch_size) std::_Exit(1);
+    say(fmt::format("a {} {}\n", pushed, b));
+  };
+  std::jthread zero([&] { feed(0); }), one([&] { feed(1); }), two([&] {
+    if (again >= 0) push(again);
+    for (int b = from;; ++b) push(b);
+  });
   while (true) {
     ok(store->write([](Writer& w) { return w.index_search(); }));
     (void)ok(store->reader()->items(at.user, {.limit = 10}));
@@ -123,7 +138,8 @@ int dump(const char* dir) {
 
 int main(int argc, char** argv) {
   const std::string_view mode = argc > 2 ? argv[1] : "";
-  if (mode == "load" && argc >= 4) return load(argv[2], std::atoi(argv[3]), argc > 4 && std::string_view(argv[4]) == "normal");
+  const std::string_view last = argc > 4 ? argv[4] : "-1";
+  if (mode == "load" && argc >= 4) return load(argv[2], std::atoi(argv[3]), last == "normal" ? -1 : std::atoi(last.data()), last == "normal");
   if (mode == "dump" && argc == 3) return dump(argv[2]);
-  return fmt::print(stderr, "usage: weir_store_driver load DIR FROM [normal] | dump DIR\n"), 2;
+  return fmt::print(stderr, "usage: weir_store_driver load DIR FROM [normal | AGAIN] | dump DIR\n"), 2;
 }

@@ -23,9 +23,11 @@ class Kill(unittest.TestCase):
         with tempfile.TemporaryDirectory(prefix='weir-kill.') as folder:
             ledger, data = Ledger(), pathlib.Path(folder) / 'data'
             log = pathlib.Path(folder) / 'log'
+            pushed = 0
             for kill in range(KILLS):
+                pushed += ledger.unanswered_push() >= 0
                 with log.open('w') as out:
-                    process = subprocess.Popen([DRIVER, 'load', str(data), str(ledger.next_batch())], stdout=out, stderr=subprocess.PIPE, text=True)
+                    process = subprocess.Popen([DRIVER, 'load', str(data), str(ledger.next_batch()), str(ledger.unanswered_push())], stdout=out, stderr=subprocess.PIPE, text=True)
                     time.sleep(chance.uniform(0.02, 0.4))
                     self.assertIsNone(process.poll(), f'seed {seed}, kill {kill}: it ended by itself')
                     process.send_signal(signal.SIGKILL)
@@ -35,7 +37,7 @@ class Kill(unittest.TestCase):
                     found = Findings(ledger, data)
                     self.assertEqual((found.lost, found.invented, found.twice, found.unsound), (0, 0, 0, []), f'seed {seed}, kill {kill}')
             self.assertGreater(len(ledger.acknowledged), KILLS, 'the load was too thin to say anything')
-            print(f'{KILLS} kills, {len(ledger.acknowledged)} batches acknowledged, {found.items} items: 0 lost, 0 invented, 0 twice', file=sys.stderr)
+            print(f'{KILLS} kills, {pushed} pushes sent again, {len(ledger.acknowledged)} batches acknowledged, {found.items} items: 0 lost, 0 invented, 0 twice', file=sys.stderr)
 
 
 if __name__ == '__main__':
