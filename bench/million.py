@@ -59,7 +59,19 @@ def ask(server, target):
     return answer.json
 
 
-def questions(server):
+def phrases(texts, n):
+    """Two or three words that stand side by side in some text, of any rarity: what nobody has asked before."""
+    random_, out = random.Random(2), []
+    while len(out) < n:
+        words = re.findall(r"[A-Za-z]+(?: [A-Za-z]+)+", random_.choice(texts))
+        words = random_.choice(words).split() if words else []
+        if len(words) > 3:
+            at = random_.randrange(len(words) - 3)
+            out.append('"' + ' '.join(words[at:at + random_.choice((2, 3))]) + '"')
+    return out
+
+
+def questions(server, texts):
     """name: the targets that are asked in turn."""
     search = lambda *words, more='': [f'/api/items?q={urllib.parse.quote(word)}&limit=20{more}' for word in words]
     deep, cursor = [], ''
@@ -78,6 +90,7 @@ def questions(server):
         'sources with counters': ['/api/sources'],
         'search: words': search('people', 'government', 'market bank', 'river', 'election vote'),
         'search: phrases': search('"prime minister"', '"the first time"'),
+        'search: 300 different phrases': search(*phrases(texts, 300)),
         'search: Chinese words': search('中国', '公司', '北京 房价', '人工智能'),
         'search: one character': search('能', '的', '水'),
         'search: prefix': search('govern*'),
@@ -131,6 +144,34 @@ def marks(server):
         say(name, marked=sum(count for count, _ in done), worst=max(ms for _, ms in done))
 
 
+def big_pushes(server, source, texts):
+    """5,000 items at once, while another connection marks an item again and again."""
+    first, waits, going = ask(server, '/api/items?limit=1')['items'][0]['id'], [], True
+
+    def send(connection, method, path, body):
+        begun = time.perf_counter()
+        connection.request(method, path, json.dumps(body), {'Authorization': f'Bearer {server.token}', 'Content-Type': 'application/json'})
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.read()
+        answer.read()
+        return (time.perf_counter() - begun) * 1e3
+
+    def other():
+        connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
+        while going:
+            waits.append(send(connection, 'PATCH', f'/api/items/{first}', {'read': len(waits) % 2 == 0}))
+            time.sleep(0.002)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    connection, salt = http.client.HTTPConnection(server.host, server.port, timeout=60), random.randrange(1 << 40)
+    took = [send(connection, 'POST', f'/api/sources/{source}/items', [item(f'{salt}-{n}-{k}', texts[k % len(texts)]) for k in range(5_000)]) for n in range(3)]
+    going = False
+    thread.join()
+    waits.sort()
+    say('pushes of 5,000', took=[round(ms) for ms in took], others_p50=waits[len(waits) // 2], others_p99=waits[len(waits) * 99 // 100], others_worst=waits[-1])
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('dir', type=pathlib.Path)
@@ -149,7 +190,7 @@ def main():
         while metric(server, 'weir_fetch_in_flight') or not metric(server, 'weir_fetches_total'):
             time.sleep(1)        # the corpus' sources are not there: each has been tried once
         pushed = [server.post('/api/sources', {'push': True, 'title': f'stream {n}'}).json['id'] for n in range(10)]
-        asked = {name: targets for name, targets in questions(server).items() if re.search(arguments.only, name)}
+        asked = {name: targets for name, targets in questions(server, texts).items() if re.search(arguments.only, name)}
         say('items', items=int(metric(server, 'weir_items')), resident_mb=server.resident_kb() / 1024)
         stream = None
         if not arguments.no_stream:
@@ -162,6 +203,8 @@ def main():
                 say(name, rate=rate, **load(server, targets, rate, arguments.seconds))
         if re.search(arguments.only, 'marks'):
             marks(server)
+        if re.search(arguments.only, 'pushes'):
+            big_pushes(server, pushed[0], texts)
         if stream:
             times = stream.stop()
             say('pushes of 35', n=len(times), p50=times[len(times) // 2], p99=times[len(times) * 99 // 100], worst=times[-1])

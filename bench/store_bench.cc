@@ -1,8 +1,10 @@
 // weir_store_bench load DIR TEXT N      fills DIR with N items of one reader (500 sources, 70 % English, 30 % Chinese, about 2.7 kB of HTML, 95 % unread)
-// weir_store_bench run DIR TEXT [S]     questions while 350 items/s come in: p50 and p99 of each for S seconds (5), commits, start, bytes an item
+// weir_store_bench run DIR TEXT [S [WORD]]   questions (those with WORD in their name) while 350 items/s come in: p50 and p99 of each for S seconds (5), commits, start, bytes an item
+// weir_store_bench commits DIR TEXT     the large writes (pushes of 5,000, a source of 100,000 items subscribed to, starred, left): each one's time and the
+//                                       longest commit in it, and what a reader who marks one item meanwhile waits
 //
 // TEXT is what bench/store_corpus.py makes. Items are runs of sentences from one real document, with markup, unique links and a tail of rare words, so that
-// they compress and index as real ones do. DIR must be new for load; run adds items to it.
+// they compress and index as real ones do. DIR must be new for load; run and commits add items to it.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -236,7 +238,7 @@ void report(std::string_view name, std::vector<double> v, std::size_t rows) {
              v[v.size() * 99 / 100] * 1e3, v.back() * 1e3);
 }
 
-int run(const std::filesystem::path& dir, const Generator& generator, double seconds) {
+int run(const std::filesystem::path& dir, const Generator& generator, double seconds, std::string_view only) {
   { const auto warm = read_file(dir / "weir.db", std::size_t{1} << 40); }  // the database in the page cache
   double t = now();
   auto store = ok(Store::open(dir));
@@ -293,6 +295,7 @@ int run(const std::filesystem::path& dir, const Generator& generator, double sec
     }
   }
   const auto list = [&](std::string name, std::function<ItemQuery()> query, bool refs = false) {
+    if (name.find(only) == std::string::npos) return;
     std::vector<double> times;
     std::size_t rows = 0;
     for (const double until = now() + seconds; now() < until;) {
@@ -319,7 +322,7 @@ int run(const std::filesystem::path& dir, const Generator& generator, double sec
     list(fmt::format("search {}", q), [&] { return ItemQuery{.text = q, .limit = 20}; });
   for (const std::string q : {"people", "market bank", "\"prime minister\"", "中国", "能"})
     list(fmt::format("best {}", q), [&] { return ItemQuery{.order = Order::relevance, .text = q, .limit = 20}; });
-  {
+  if (only.empty()) {
     std::vector<double> times;
     std::size_t rows = 0;
     for (const double until = now() + seconds; now() < until;) {
@@ -329,7 +332,7 @@ int run(const std::filesystem::path& dir, const Generator& generator, double sec
     }
     report("subscriptions with counters", std::move(times), rows);
   }
-  {
+  if (only.empty()) {
     std::vector<double> one, source, folder;
     for (int k = 0; k < 20; ++k) {
       const ItemId id{1 + static_cast<std::int64_t>(random.below(static_cast<std::size_t>(total)))};
@@ -366,6 +369,84 @@ int run(const std::filesystem::path& dir, const Generator& generator, double sec
   return 0;
 }
 
+// One write of whatever size, while somebody else marks an item every 2 ms.
+void large(Store& store, std::string_view name, UserId user, ItemId item, const std::function<void()>& write) {
+  std::vector<double> waits;
+  std::atomic<bool> over = false;
+  std::jthread other([&] {
+    for (bool read = true; !over; read = !read) {
+      const double t = now();
+      ok(store.write([&](Writer& w) { return w.mark(user, std::span(&item, 1), read ? store::Mark::read : store::Mark::unread); }));
+      waits.push_back(now() - t);
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  });
+  const double t = now();
+  write();
+  const double took = now() - t;
+  over = true;
+  other.join();
+  std::ranges::sort(waits);
+  fmt::print("{:<60} {:>8.1f} ms; others wait p50 {:>6.1f}, at most {:>6.1f} ms\n", name, took * 1e3, waits[waits.size() / 2] * 1e3, waits.back() * 1e3);
+}
+
+int commits(const std::filesystem::path& dir, const Generator& generator) {
+  auto store = ok(Store::open(dir));
+  std::jthread writer([&](std::stop_token stop) { store->run_writer(stop); });
+  const auto user_of = [&](std::string_view name) {
+    const auto known = store->reader()->user_named(name);
+    return known ? known->id : ok(store->write([&](Writer& w) { return w.add_user(name, epoch); }));
+  };
+  const UserId ada = user_of("ada"), bo = user_of("bo");
+  const std::string url = fmt::format("https://large.example/{:x}", std::chrono::steady_clock::now().time_since_epoch().count());
+  const SourceId feed = ok(store->write([&](Writer& w) { return w.add_feed(url, epoch); })),
+                 push = ok(store->write([&](Writer& w) { return w.add_push(ada, "pushes"); }));
+  ok(store->write([&](Writer& w) { return w.subscribe(ada, feed, "", ""); }));
+  const auto items = [&](std::uint64_t from, std::size_t n, Time at) {
+    store::FetchOutcome out{.source = push, .now = at};
+    for (std::uint64_t i = from; i < from + n; ++i) {
+      out.items.push_back(generator.make(i, i % 10));
+      out.items.back().item.id = fmt::format("{}/{}", url, i);
+    }
+    return out;
+  };
+  const ItemId one = ok(store->push(items(1, 1, epoch))).stored_ids[0];
+  for (int k = 0; k < 3; ++k) {
+    auto batch = items(10'000 * static_cast<std::uint64_t>(k + 1), 5'000, epoch);
+    large(*store, "a push of 5,000 items, new", ada, one, [&] { ok(store->push(batch)); });
+    large(*store, "the same again: duplicates", ada, one, [&] { ok(store->push(std::move(batch))); });
+  }
+  auto fetch = items(100'000, 5'000, epoch);
+  fetch.source = feed;
+  large(*store, "a fetch of 5,000 items, one transaction", ada, one, [&] { ok(store->write([&](Writer& w) { return w.commit_fetch(fetch); })); });
+  std::vector<ItemId> all;
+  for (std::uint64_t k = 0; k < 95'000 / 50; ++k) {  // 50 at a time, 1,900 different hours
+    auto batch = items(200'000 + k * 50, 50, epoch + std::chrono::hours(1 + static_cast<int>(k)));
+    batch.source = feed;
+    ok(store->write([&](Writer& w) { return w.commit_fetch(batch); }));
+  }
+  ItemQuery query{.source = feed, .limit = 50'000, .bodies = false};
+  do {
+    auto page = ok(store->reader()->ids(ada, query));
+    for (const auto& item : page.items) all.push_back(item.id);
+    query.cursor = page.cursor;
+  } while (!query.cursor.empty());
+  const std::string n = fmt::format("{} items", all.size());
+  large(*store, "subscribing to a source of " + n, ada, one, [&] { ok(store->write([&](Writer& w) { return w.subscribe(bo, feed, "", ""); })); });
+  large(*store, "leaving it, nothing starred", ada, one, [&] { ok(store->write([&](Writer& w) { return w.unsubscribe(bo, feed); })); });
+  ok(store->write([&](Writer& w) { return w.subscribe(bo, feed, "", ""); }));
+  for (std::size_t i = 0; i < all.size(); i += 1'000)
+    ok(store->write([&](Writer& w) { return w.mark(bo, std::span(all).subspan(i, std::min<std::size_t>(1'000, all.size() - i)), store::Mark::star); }));
+  large(*store, "leaving it, all starred", ada, one, [&] { ok(store->write([&](Writer& w) { return w.unsubscribe(bo, feed); })); });
+  large(*store, "its stars, piece by piece afterwards", ada, one, [&] {
+    while (ok(store->write([](Writer& w) { return w.forget_stars(); }))) {}
+  });
+  fmt::print("the longest commit of all {:.1f} ms\n", static_cast<double>(store->writer_stats().longest_commit.count()) / 1e3);
+  writer.request_stop();
+  writer.join();
+  return 0;
+}
+
 }  // namespace
 }  // namespace weir
 
@@ -373,6 +454,7 @@ int main(int argc, char** argv) {
   using namespace weir;
   const std::string_view mode = argc > 3 ? argv[1] : "";
   if (mode == "load" && argc == 5) return load(argv[2], Generator(argv[3]), std::strtoull(argv[4], nullptr, 10));
-  if (mode == "run" && argc <= 5) return run(argv[2], Generator(argv[3]), argc == 5 ? std::strtod(argv[4], nullptr) : 1);
-  return std::fputs("usage: weir_store_bench load DIR TEXT N | run DIR TEXT [SECONDS]\n", stderr), 2;
+  if (mode == "run" && argc <= 6) return run(argv[2], Generator(argv[3]), argc >= 5 ? std::strtod(argv[4], nullptr) : 1, argc == 6 ? argv[5] : "");
+  if (mode == "commits" && argc == 4) return commits(argv[2], Generator(argv[3]));
+  return std::fputs("usage: weir_store_bench load DIR TEXT N | run DIR TEXT [SECONDS [WORD]] | commits DIR TEXT\n", stderr), 2;
 }
