@@ -134,7 +134,7 @@ class Walk {
     ++verified_;
     const Codec::Texts texts = TRY(look_at_body(db_, shared_, place));
     const std::string_view body = texts.read();
-    if (surely_holds(*plan_, body)) return true;
+    if (surely_holds(*plan_, title, body)) return true;
     Pairs pairs;
     const bool holds = holds_phrases(*plan_, title, texts.text.empty() && !texts.html.empty() ? text_of_clean_html(body) : std::string(body), &pairs);
     shared_.pairs.put(place, stamp, pairs);

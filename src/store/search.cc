@@ -239,22 +239,42 @@ bool in_tag(std::string_view html, std::size_t at) {  // a '>' ends any tag (tex
   return last != std::string_view::npos && html[last] == '<';
 }
 
+// ASCII in lower case, eight bytes at a time.
+std::string lower_ascii(std::string_view text) {
+  constexpr std::uint64_t all = 0x0101010101010101;
+  std::string out(text);
+  std::size_t at = 0;
+  for (; at + 8 <= out.size(); at += 8) {
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, out.data() + at, 8);
+    const std::uint64_t low = bytes & 0x7f * all;
+    const std::uint64_t upper = ((low + (0x80 - 'A') * all) ^ (low + (0x7f - 'Z') * all)) & ~bytes & 0x80 * all;  // the top bit of each byte in A…Z
+    bytes |= upper >> 2;
+    std::memcpy(out.data() + at, &bytes, 8);
+  }
+  for (; at < out.size(); ++at) out[at] = static_cast<char>(out[at] + (out[at] >= 'A' && out[at] <= 'Z' ? 32 : 0));
+  return out;
+}
+
+bool stands_in(const std::string& html, const std::string& written, bool alone) {
+  for (std::string_view rest = html; !rest.empty();) {
+    const void* found = ::memmem(rest.data(), rest.size(), written.data(), written.size());
+    if (found == nullptr) return false;
+    const auto at = static_cast<std::size_t>(static_cast<const char*>(found) - html.data());
+    if (!in_tag(html, at) && (!alone || stands_alone(html, at, at + written.size()))) return true;
+    rest = std::string_view(html).substr(at + 1);
+  }
+  return false;
+}
+
 }  // namespace
 
-bool surely_holds(const SearchPlan& plan, std::string_view html) {
-  std::string lower(html);
-  for (char& c : lower) c = static_cast<char>(c + (c >= 'A' && c <= 'Z' ? 32 : 0));
+bool surely_holds(const SearchPlan& plan, std::string_view title, std::string_view html) {
+  const std::string in_title = lower_ascii(title), in_html = lower_ascii(html);
   return std::ranges::all_of(plan.phrases, [&](const auto& phrase) {
     const std::string written = as_written(phrase);
-    if (written.empty()) return false;
     const bool alone = is_ascii_word(phrase.front());
-    for (const char* from = lower.data();
-         const void* found = ::memmem(from, static_cast<std::size_t>(lower.data() + lower.size() - from), written.data(), written.size());) {
-      const auto at = static_cast<std::size_t>(static_cast<const char*>(found) - lower.data());
-      if (!in_tag(lower, at) && (!alone || stands_alone(lower, at, at + written.size()))) return true;
-      from = lower.data() + at + 1;
-    }
-    return false;
+    return !written.empty() && (stands_in(in_title, written, alone) || stands_in(in_html, written, alone));
   });
 }
 

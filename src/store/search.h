@@ -66,9 +66,9 @@ std::vector<std::uint16_t> pairs_of(const SearchPlan& plan);
 // Whether each phrase stands somewhere, in the title or in the text: judge().phrases alone. Adds the document's pairs to `pairs` when it is given.
 bool holds_phrases(const SearchPlan& plan, std::string_view title, std::string_view text, Pairs* pairs = nullptr);
 
-// A glance at a text or at the sanitised HTML of one: true proves that every phrase stands in it, false says nothing. It finds phrases as they are mostly
-// written (one blank between words, letters as they are, a word's end that is plain to see), for a tenth of what reading costs.
-bool surely_holds(const SearchPlan& plan, std::string_view html);
+// A glance at a title and at a text or its sanitised HTML: true proves that every phrase stands in one of them, false says nothing. It finds phrases as they
+// are mostly written (one blank between words, letters as they are, a word's end that is plain to see), for a tenth of what reading costs.
+bool surely_holds(const SearchPlan& plan, std::string_view title, std::string_view html);
 
 // How a document answers a plan, in one pass over its words.
 struct Judgement {
