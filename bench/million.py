@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""bench/million.py DIR [--rates 200,500] [--seconds 10] [--only REGEX]: a reader's million items through sockets, as `weir_store_bench load DIR TEXT 1000000`
+"""bench/million.py DIR [--rates 200,500] [--seconds 10] [--only REGEX] [--no-stream] [--no-first-touch]: a reader's million items through sockets, as `weir_store_bench load DIR TEXT 1000000`
 made them (500 sources, 95 % unread), by `weir --no-model serve` on a copy of DIR.
 
 50 connections (weir_http_load_bench, an open loop) ask one question at a time, while 350 items a second are pushed and indexed. Then marking all; then the
@@ -179,6 +179,7 @@ def main():
     parser.add_argument('--seconds', type=float, default=10)
     parser.add_argument('--only', default='')
     parser.add_argument('--no-stream', action='store_true')
+    parser.add_argument('--no-first-touch', action='store_true')
     arguments = parser.parse_args()
     copy = arguments.dir.with_name(arguments.dir.name + '.run')
     shutil.rmtree(copy, ignore_errors=True)
@@ -211,6 +212,8 @@ def main():
             say('commits', n=int(metric(server, 'weir_commits_total')), longest=metric(server, 'weir_longest_commit_seconds') * 1e3, longest_checkpoint=metric(server, 'weir_longest_checkpoint_seconds') * 1e3)
         say('resident', mb=server.resident_kb() / 1024)
     shutil.rmtree(copy)
+    if arguments.no_first_touch:
+        return
     copy.mkdir(mode=0o700)
     subprocess.run(['cp', '--reflink=auto', arguments.dir / 'weir.db', copy], check=True)
     token = Server(data=copy).new_token('operator')
