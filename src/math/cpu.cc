@@ -31,7 +31,6 @@ std::string_view to_string(Row row) {
 }
 
 #if defined(__x86_64__)
-bool has_avx512_bf16() { return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_is("amd"); }  // elsewhere vdpbf16ps is slower than f32
 namespace {
 
 bool has_avx_vnni() {

@@ -1,13 +1,26 @@
 #include "math/kernels.h"
 
+#include "math/probe.h"
+
 namespace weir::math {
 
-bool has_avx512_bf16();
 extern const Kernels scalar_kernels;
 #if defined(__x86_64__)
 extern const Kernels avx2_kernels, avx2_vnni_kernels, avx512_kernels, avx512_bf16_kernels, amx_kernels;
 #elif defined(__aarch64__)
 extern const Kernels neon_kernels;
+#endif
+
+#if defined(__x86_64__)
+namespace {
+
+// Some CPUs do vdpbf16ps no faster than two f32 multiply-adds, or slower: there avx512 goes without it. Looked at once.
+const Kernels& avx512() {
+  static const Kernels& chosen = __builtin_cpu_supports("avx512bf16") && faster_in_bf16(avx512_bf16_kernels) ? avx512_bf16_kernels : avx512_kernels;
+  return chosen;
+}
+
+}  // namespace
 #endif
 
 const Kernels* kernels(Row row) {
@@ -18,7 +31,7 @@ const Kernels* kernels(Row row) {
     case Row::avx2: return &avx2_kernels;
     case Row::avx2_vnni: return &avx2_vnni_kernels;
     case Row::amx: return &amx_kernels;
-    case Row::avx512: return has_avx512_bf16() ? &avx512_bf16_kernels : &avx512_kernels;
+    case Row::avx512: return &avx512();
 #elif defined(__aarch64__)
     case Row::neon: return &neon_kernels;
 #endif

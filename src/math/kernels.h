@@ -54,7 +54,7 @@ struct Attention {
 };
 constexpr std::size_t attention_scratch(std::size_t n, std::size_t head) {
   const std::size_t keys = (n + 31) / 32 * 32;
-  return keys * head * 2 + 16 * keys * 2;  // keys and values; scores and weights of up to 16 queries
+  return keys * (head + 24);  // keys and values in bf16, or keys in f32; scores of up to 16 queries, in f32 and then in bf16
 }
 
 struct Kernels {

@@ -138,21 +138,24 @@ TEST_P(OfRow, Softmax) {
 
 TEST_P(OfRow, SoftmaxInSteps) {
   for (std::size_t n = 1; n <= 70; ++n)
-    for (const std::size_t stride : {16, 40}) {
-      const std::vector<float> x = random_floats(n, 20, static_cast<unsigned>(n));
+    for (const auto& [stride, shift] : {std::pair(16, 0), std::pair(40, 0), std::pair(16, 1), std::pair(40, 5)}) {
+      const std::vector<float> padded = random_floats(n + static_cast<std::size_t>(shift), 20, static_cast<unsigned>(n));
+      const std::span<const float> x = std::span(padded).subspan(static_cast<std::size_t>(shift));
       const std::size_t first = n / 3, steps[] = {first, n - first};
       float top = -inf, sum = 0;
       std::vector<float> all;
       for (std::size_t s = 0, at = 0; s < 2; at += steps[s++]) {
-        std::vector<float> out((steps[s] + 15) / 16 * stride, 7);
-        float part = 0;
+        std::vector<float> out((steps[s] + 15) / 16 * static_cast<std::size_t>(stride), 7), judged = out;
+        float part = 0, judged_part = 0;
         const float before = top;
-        top = row->softmax_step(x.data() + at, steps[s], top, out.data(), stride, &part);
+        top = row->softmax_step(x.data() + at, steps[s], top, out.data(), static_cast<std::size_t>(stride), &part);
+        kernels(Row::scalar)->softmax_step(x.data() + at, steps[s], before, judged.data(), static_cast<std::size_t>(stride), &judged_part);
+        ASSERT_TRUE(same_bits(out, judged) && same_bits({&part, 1}, {&judged_part, 1})) << n;
         const float shrink = before == -inf ? 0 : std::exp(before - top);
         for (float& v : all) v *= shrink;
         sum = sum * shrink + part;
         for (std::size_t i = 0; i < (steps[s] + 15) / 16 * 16; ++i) {
-          const float v = out[i / 16 * stride + i % 16];
+          const float v = out[i / 16 * static_cast<std::size_t>(stride) + i % 16];
           if (i < steps[s]) all.push_back(v);
           else EXPECT_EQ(v, 0.0F);
         }
@@ -160,7 +163,7 @@ TEST_P(OfRow, SoftmaxInSteps) {
         EXPECT_FALSE(written_between);
       }
       EXPECT_EQ(top, *std::ranges::max_element(x));
-      std::vector<float> judge = x;
+      std::vector<float> judge(x.begin(), x.end());
       row->softmax(judge.data(), n);
       for (std::size_t i = 0; i < n; ++i) EXPECT_NEAR(all[i] / sum, judge[i], 4e-7);
     }
@@ -184,7 +187,7 @@ TEST_P(OfRow, DotAndAdd) {
         exact += static_cast<double>(a[i]) * b[i];
         size += std::fabs(static_cast<double>(a[i]) * b[i]);
       }
-      EXPECT_NEAR(mine, exact, 1e-6 * size + 1e-30);
+      EXPECT_NEAR(mine, exact, (static_cast<double>(n) / 16 + 5) * 0x1p-24 * size + 1e-30);
       std::vector<float> sum = a;
       row->add(sum.data() + shift, b.data() + shift, n);
       for (std::size_t i = shift; i < n + shift; ++i) EXPECT_EQ(sum[i], a[i] + b[i]);
@@ -192,40 +195,103 @@ TEST_P(OfRow, DotAndAdd) {
 }
 
 TEST_P(OfRow, LayerNorm) {
-  for (std::size_t n = 1; n <= 70; ++n) {
-    const std::vector<float> scale = random_floats(n, 1, 1), shift = random_floats(n, 1, 2), in = random_floats(n, 4, static_cast<unsigned>(n));
-    std::vector<float> mine = in, judge = in;
-    row->layer_norm(View<float>(mine.data(), 1, n), scale.data(), shift.data(), 1e-5F, nullptr, nullptr, 0);
-    kernels(Row::scalar)->layer_norm(View<float>(judge.data(), 1, n), scale.data(), shift.data(), 1e-5F, nullptr, nullptr, 0);
-    ASSERT_TRUE(same_bits(mine, judge)) << n;
-    double mean = 0, variance = 0;
-    for (const float v : in) mean += v;
-    mean /= static_cast<double>(n);
-    for (const float v : in) variance += (v - mean) * (v - mean);
-    variance /= static_cast<double>(n);
-    for (std::size_t i = 0; i < n; ++i) EXPECT_NEAR(mine[i], (in[i] - mean) / std::sqrt(variance + 1e-5) * scale[i] + shift[i], 2e-5) << n;
-  }
+  std::vector<std::size_t> lengths{384, 768, 1024};
+  for (std::size_t n = 1; n <= 70; ++n) lengths.push_back(n);
+  for (const std::size_t n : lengths)
+    for (const std::size_t by : {0, 1, 5})
+      for (const float offset : {0.0F, 50.0F}) {
+        const std::vector<float> scale = random_floats(n + by, 1, 1), shift = random_floats(n + by, 1, 2);
+        std::vector<float> in = random_floats(n + by, 4, static_cast<unsigned>(n));
+        for (float& v : in) v += offset;
+        std::vector<float> mine = in, judge = in;
+        row->layer_norm(View<float>(mine.data() + by, 1, n), scale.data() + by, shift.data() + by, 1e-5F, nullptr, nullptr, 0);
+        kernels(Row::scalar)->layer_norm(View<float>(judge.data() + by, 1, n), scale.data() + by, shift.data() + by, 1e-5F, nullptr, nullptr, 0);
+        ASSERT_TRUE(same_bits(mine, judge)) << n;
+        double mean = 0, variance = 0, most = 0;
+        for (std::size_t i = by; i < n + by; ++i) {
+          mean += in[i];
+          most = std::max(most, std::fabs(static_cast<double>(in[i])));
+        }
+        mean /= static_cast<double>(n);
+        for (std::size_t i = by; i < n + by; ++i) variance += (in[i] - mean) * (in[i] - mean);
+        const double deviation = std::sqrt(variance / static_cast<double>(n) + 1e-5F);
+        for (std::size_t i = by; i < n + by; ++i) {
+          const double normal = (in[i] - mean) / deviation;
+          ASSERT_NEAR(mine[i], normal * scale[i] + shift[i],
+                      2e-6 * (std::fabs(static_cast<double>(scale[i])) * (std::fabs(normal) + most / deviation) + std::fabs(static_cast<double>(shift[i]))))
+              << n << " " << i;
+        }
+      }
+  float bad[] = {1, nan, 2};
+  const float ones[] = {1, 1, 1};
+  row->layer_norm(View<float>(bad, 1, 3), ones, ones, 1e-5F, nullptr, nullptr, 0);
+  for (const float v : bad) EXPECT_TRUE(std::isnan(v));
+}
+
+// Into the order of products: the judge's bytes, with and without smoothing, straight and behind a layer norm.
+TEST_P(OfRow, Activations) {
+  for (const Format format : {Format::f32, Format::bf16, Format::int8})
+    for (const std::size_t n : {64, 128, 192, 384, 768})
+      for (const std::size_t by : {0, 1, 5})
+        for (const bool smoothed : {false, true}) {
+          const std::size_t rows = 35, stride = n + by, groups = format == Format::int8 && n > 384 ? 2 : 1, steps = n * bytes_of(format) / 64;
+          const std::vector<float> in = random_floats(rows * stride + by, 3, static_cast<unsigned>(n)), smooth = random_floats(n + by, 1, 8),
+                                   scale = random_floats(n + by, 1, 1), shift = random_floats(n + by, 1, 2);
+          struct Written {
+            std::vector<float> scale, shift, x;
+            std::vector<std::byte> bytes;
+          };
+          const auto run = [&](const Kernels& k, bool norm) {
+            const std::size_t size = math::Activations::bytes(rows, steps);
+            Written out{std::vector<float>(64 * groups), std::vector<float>(64 * groups), in, std::vector<std::byte>(size)};
+            auto* data = static_cast<std::byte*>(std::aligned_alloc(64, size));
+            std::memset(data, 0, size);
+            const math::Activations to{.format = format, .data = data, .steps = steps, .groups = groups, .scale = out.scale.data(), .shift = out.shift.data()};
+            const float* factors = smoothed && format == Format::int8 ? smooth.data() + by : nullptr;
+            const View<float> x(out.x.data() + by, rows, n, stride);
+            if (norm) k.layer_norm(x, scale.data() + by, shift.data() + by, 1e-12F, factors, &to, 0);
+            else k.quantise(x, factors, to, 0);
+            std::memcpy(out.bytes.data(), data, size);
+            std::free(data);
+            return out;
+          };
+          for (const bool norm : {false, true}) {
+            const Written mine = run(*row, norm), judge = run(*kernels(Row::scalar), norm);
+            ASSERT_TRUE(mine.bytes == judge.bytes && same_bits(mine.scale, judge.scale) && same_bits(mine.shift, judge.shift) && same_bits(mine.x, judge.x))
+                << static_cast<int>(format) << " " << n << " " << by << " " << norm;
+          }
+        }
 }
 
 TEST_P(OfRow, Q4) {
-  std::vector<std::byte> blocks(18 * 2);
-  for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<std::byte>(i * 37);
-  const std::uint16_t half = 0x3800, small = 0x0001;  // 0.5, and the least subnormal
-  std::memcpy(blocks.data(), &half, 2);
-  std::memcpy(blocks.data() + 18, &small, 2);
-  std::vector<float> x(64, 1.0F);
-  row->add_q4(x.data(), blocks.data(), 64);
-  for (std::size_t i = 0; i < 64; ++i) {
-    const auto byte = static_cast<unsigned>(blocks[i / 32 * 18 + 2 + i % 16]);
-    const int q = static_cast<int>(i % 32 < 16 ? byte & 15U : byte >> 4U) - 8;
-    EXPECT_EQ(x[i], 1.0F + static_cast<float>(q) * (i < 32 ? 0.5F : 0x1p-24F));
-  }
+  for (std::size_t n = 32; n <= 384; n += 32)
+    for (const std::size_t by : {0, 1, 5}) {
+      std::vector<std::byte> blocks(n / 32 * 18);
+      for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<std::byte>(i * 37);
+      const std::uint16_t half = 0x3800, small = 0x0001;  // 0.5, and the least subnormal
+      for (std::size_t b = 0; b < n / 32; ++b) std::memcpy(blocks.data() + b * 18, b % 2 == 0 ? &half : &small, 2);
+      std::vector<float> x(n + by, 1.0F);
+      row->add_q4(x.data() + by, blocks.data(), n);
+      for (std::size_t i = 0; i < n; ++i) {
+        const auto byte = static_cast<unsigned>(blocks[i / 32 * 18 + 2 + i % 16]);
+        const int q = static_cast<int>(i % 32 < 16 ? byte & 15U : byte >> 4U) - 8;
+        ASSERT_EQ(x[by + i], 1.0F + static_cast<float>(q) * (i / 32 % 2 == 0 ? 0.5F : 0x1p-24F)) << n << " " << i;
+      }
+    }
+  std::vector<std::byte> bad(18, static_cast<std::byte>(0xFF));
+  std::vector<float> x(32);
+  row->add_q4(x.data(), bad.data(), 32);
+  for (const float v : x) EXPECT_TRUE(std::isnan(v));
 }
 
 // A product with activations that the row itself wrote, against double over the values it wrote them from.
-void check_product(const Kernels& k, Format format, std::size_t rows, std::size_t outputs, std::size_t inputs, Epilogue epilogue) {
-  const std::vector<float> a = random_floats(rows * inputs, 1, 3), w = random_floats(outputs * inputs, 0.05F, 4),
-                           bias = random_floats((outputs + 31) / 32 * 32, 1, 5);
+// Inputs beyond `inputs`, up to a whole step, are zeros; `by` is how far from 64 bytes the output begins.
+void check_product(const Kernels& k, Format format, std::size_t rows, std::size_t outputs, std::size_t inputs, Epilogue epilogue, std::size_t by = 0) {
+  const std::size_t step = 64 / bytes_of(format), wide = (inputs + step - 1) / step * step;
+  std::vector<float> a = random_floats(rows * wide, 1, 3);
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (i % wide >= inputs) a[i] = 0;
+  const std::vector<float> w = random_floats(outputs * inputs, 0.05F, 4), bias = random_floats((outputs + 31) / 32 * 32, 1, 5);
   const Packed packed = Packed::rows(View<const float>(w.data(), outputs, inputs), format);
   const std::size_t padded = (rows + 31) / 32 * 32, groups = packed.groups();
   std::vector<float> scale(padded * groups), shift(padded * groups);
@@ -234,20 +300,20 @@ void check_product(const Kernels& k, Format format, std::size_t rows, std::size_
     std::byte* data = static_cast<std::byte*>(std::aligned_alloc(64, bytes));
     std::memset(data, 0, bytes);
     const Activations to{.format = format, .data = data, .steps = packed.steps(), .groups = groups, .scale = scale.data(), .shift = shift.data()};
-    kernel.quantise(View<const float>(a.data(), rows, inputs), nullptr, to, 0);
+    kernel.quantise(View<const float>(a.data(), rows, wide), nullptr, to, 0);
     kernel.product({.a = to,
                     .rows = rows,
                     .w = &packed,
                     .panels = packed.panels(),
                     .groups = groups,
                     .bias = bias.data(),
-                    .out = out.data(),
+                    .out = out.data() + by,
                     .out_stride = outputs,
                     .columns = outputs,
                     .epilogue = epilogue});
     std::free(data);
   };
-  std::vector<float> mine(rows * outputs, 0.5F), judge(rows * outputs, 0.5F);
+  std::vector<float> mine(rows * outputs + by + 1, 0.5F), judge = mine;
   run(k, mine);
   run(*kernels(Row::scalar), judge);
   if (format == Format::bf16) {
@@ -255,14 +321,16 @@ void check_product(const Kernels& k, Format format, std::size_t rows, std::size_
   } else {
     ASSERT_TRUE(same_bits(mine, judge)) << rows << " × " << inputs << " → " << outputs;
   }
+  for (std::size_t i = 0; i < by; ++i) ASSERT_EQ(mine[i], 0.5F);
+  ASSERT_EQ(mine.back(), 0.5F);  // nothing is written beside
   const double tolerance = (format == Format::f32 ? 2e-6 : format == Format::bf16 ? 2e-3 : 6e-3) * std::sqrt(static_cast<double>(inputs));
   for (std::size_t r = 0; r < rows; r += 3)
     for (std::size_t o = 0; o < outputs; o += 5) {
       double exact = bias[o];
-      for (std::size_t i = 0; i < inputs; ++i) exact += static_cast<double>(a[r * inputs + i]) * w[o * inputs + i];
+      for (std::size_t i = 0; i < inputs; ++i) exact += static_cast<double>(a[r * wide + i]) * w[o * inputs + i];
       if (epilogue == Epilogue::add) exact += 0.5;
       if (epilogue == Epilogue::gelu) exact *= 0.5 * std::erfc(-exact / std::sqrt(2.0));
-      ASSERT_NEAR(mine[r * outputs + o], exact, tolerance) << r << " " << o;
+      ASSERT_NEAR(mine[by + r * outputs + o], exact, tolerance) << r << " " << o;
     }
 }
 
@@ -275,22 +343,80 @@ TEST_P(OfRow, Products) {
     }
 }
 
+// Every number of outputs up to two panels and a few, every number of inputs up to two steps and a few; three misalignments of the output.
+TEST_P(OfRow, ProductsOfAnyShape) {
+  for (const Format format : {Format::f32, Format::bf16, Format::int8})
+    for (const Epilogue epilogue : {Epilogue::store, Epilogue::add, Epilogue::gelu})
+      for (const std::size_t by : {0, 1, 5}) {
+        for (std::size_t outputs = 1; outputs <= 70; ++outputs) check_product(*row, format, outputs % 5 + 1, outputs, 64, epilogue, by);
+        for (std::size_t inputs = 1; inputs <= 130; ++inputs) check_product(*row, format, inputs % 5 + 1, 32, inputs, epilogue, by);
+      }
+}
+
+// The greatest that 8 bits can be, side by side: sums of 16 bits would saturate.
+TEST_P(OfRow, IntegerSumsAreExact) {
+  for (const std::size_t inputs : {64, 384, 1536})
+    for (const float sign : {1.0F, -1.0F}) {
+      const std::size_t rows = 5, outputs = 64;
+      const std::vector<float> a(rows * inputs, 255.0F), w(outputs * inputs, sign * 127.0F);
+      const Packed packed = Packed::rows(View<const float>(w.data(), outputs, inputs), Format::int8);
+      std::vector<float> scale(32 * packed.groups()), shift(scale.size()), out(rows * outputs);
+      const std::size_t bytes = math::Activations::bytes(rows, packed.steps());
+      auto* data = static_cast<std::byte*>(std::aligned_alloc(64, bytes));
+      const math::Activations to{
+          .format = Format::int8, .data = data, .steps = packed.steps(), .groups = packed.groups(), .scale = scale.data(), .shift = shift.data()};
+      row->quantise(View<const float>(a.data(), rows, inputs), nullptr, to, 0);
+      row->product({.a = to,
+                    .rows = rows,
+                    .w = &packed,
+                    .panels = packed.panels(),
+                    .groups = packed.groups(),
+                    .out = out.data(),
+                    .out_stride = outputs,
+                    .columns = outputs});
+      std::free(data);
+      for (const float v : out) ASSERT_EQ(v, sign * 255.0F * 127.0F * static_cast<float>(inputs));
+    }
+}
+
+// gelu behind bf16 and 8-bit products: within 2e-4 of the exact function of the same sums.
+TEST_P(OfRow, GeluBehindProducts) {
+  for (const Format format : {Format::bf16, Format::int8}) {
+    const std::size_t rows = 32, inputs = 64, outputs = 64;
+    const std::vector<float> a = random_floats(rows * inputs, 1, 3), w = random_floats(outputs * inputs, 0.4F, 4);
+    const Packed packed = Packed::rows(View<const float>(w.data(), outputs, inputs), format);
+    std::vector<float> scale(rows), shift(rows), plain(rows * outputs), gelu = plain;
+    const std::size_t bytes = math::Activations::bytes(rows, packed.steps());
+    auto* data = static_cast<std::byte*>(std::aligned_alloc(64, bytes));
+    const math::Activations to{.format = format, .data = data, .steps = packed.steps(), .scale = scale.data(), .shift = shift.data()};
+    row->quantise(View<const float>(a.data(), rows, inputs), nullptr, to, 0);
+    for (const auto& [epilogue, out] : {std::pair(Epilogue::store, &plain), std::pair(Epilogue::gelu, &gelu)})
+      row->product({.a = to,
+                    .rows = rows,
+                    .w = &packed,
+                    .panels = packed.panels(),
+                    .out = out->data(),
+                    .out_stride = outputs,
+                    .columns = outputs,
+                    .epilogue = epilogue});
+    std::free(data);
+    for (std::size_t i = 0; i < plain.size(); ++i) {
+      const double x = plain[i];
+      if (std::fabs(x) <= 12) { ASSERT_NEAR(gelu[i], x * 0.5 * std::erfc(-x / std::sqrt(2.0)), 2e-4) << x; }
+    }
+  }
+}
+
 TEST_P(OfRow, Attention) {
   for (const std::size_t head : {32, 64})
-    for (const std::size_t n : {1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100}) {
-      const std::size_t stride = 3 * head;
-      const std::vector<float> qkv = random_floats(n * stride, 1, static_cast<unsigned>(n));
+    for (std::size_t n = 1; n <= 100; n += n < 70 ? 1 : 30) {
+      const std::size_t by = n % 3 == 0 ? 0 : n % 3 == 1 ? 1 : 5, stride = 3 * head + by;
+      const std::vector<float> padded = random_floats(n * stride + by, 1, static_cast<unsigned>(n));
+      const float* qkv = padded.data() + by;
       float* scratch = static_cast<float*>(std::aligned_alloc(64, (attention_scratch(n, head) * 4 + 63) / 64 * 64));
       std::vector<float> mine(n * head), judge(n * head), fast(n * head);
-      const Attention t{.q = qkv.data(),
-                        .k = qkv.data() + head,
-                        .v = qkv.data() + 2 * head,
-                        .n = n,
-                        .head = head,
-                        .stride = stride,
-                        .out = mine.data(),
-                        .out_stride = head,
-                        .scratch = scratch};
+      const Attention t{
+          .q = qkv, .k = qkv + head, .v = qkv + 2 * head, .n = n, .head = head, .stride = stride, .out = mine.data(), .out_stride = head, .scratch = scratch};
       row->attention(t);
       Attention other = t;
       other.out = judge.data();
@@ -387,6 +513,40 @@ TEST(Math, TopK) {
     ASSERT_EQ(best.size(), std::min(k, all.size()));
     for (std::size_t i = 0; i < best.size(); ++i) EXPECT_EQ(best[i].index, all[i].index);
   }
+}
+
+// The avx512 row has vdpbf16ps exactly where products by it are faster, whatever the vendor.
+TEST(Math, Bf16IsTakenWhereItIsFaster) {
+  if (!runs_here(Row::avx512)) GTEST_SKIP() << "this CPU has no avx512";
+  const Kernels& k = *kernels(Row::avx512);
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  if (k.fast_bf16) {
+    double least = 0;
+    for (int attempt = 0; attempt < 5 && least <= 1; ++attempt)
+      least = probe(k, Format::bf16, 64, 384, 384, 20).product / probe(k, Format::f32, 64, 384, 384, 20).product;
+    EXPECT_GT(least, 1);
+  }
+#endif
+  // Where bf16 takes as long as twice as many f32 multiply-adds, as on CPUs that split it, it is not taken.
+  Kernels slow = k;
+  static double (*const peak)(Format, std::size_t) = k.peak;
+  slow.peak = [](Format format, std::size_t n) {
+    if (format != Format::bf16) return peak(format, n);
+    const double done = peak(Format::f32, n);
+    peak(Format::f32, n);
+    return done * 2;
+  };
+  for (int i = 0; i < 20; ++i) EXPECT_FALSE(faster_in_bf16(slow));
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(faster_in_bf16(k), k.fast_bf16);
+}
+
+TEST(MathDeathTest, ShapesThatDoNotFitAreOurMistake) {
+  std::vector<float> x(64);
+  const View<float> a(x.data(), 2, 4);
+  EXPECT_DEATH(gemm(a, Packed::rows(View<const float>(x.data(), 2, 3)), View<float>(x.data(), 2, 2)), "a.columns == b.inputs");
+  EXPECT_DEATH(dot(x, std::span(x).first(3)), "a.size\\(\\) == b.size");
+  EXPECT_DEATH(layer_norm(a, x, x, 1e-5F, a), "scale.size");
+  EXPECT_DEATH(dot_rows(a, x, x), "rows.columns == x.size");
 }
 
 TEST(Math, RowsByName) {

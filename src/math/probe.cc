@@ -56,4 +56,17 @@ Probe probe(const Kernels& kernels, Format format, std::size_t rows, std::size_t
   return best;
 }
 
+bool faster_in_bf16(const Kernels& kernels) {
+  double f32 = 0, bf16 = 0;
+  const auto measure = [&](Format format, double& best) {
+    const double began = cpu_seconds(), done = kernels.peak(format, 10'000);
+    best = std::max(best, done / std::max(1e-9, cpu_seconds() - began));
+  };
+  for (int turn = 0; turn < 8; ++turn) {
+    measure(Format::f32, f32);
+    measure(Format::bf16, bf16);
+  }
+  return bf16 >= 1.25 * f32;
+}
+
 }  // namespace weir::math

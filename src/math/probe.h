@@ -1,5 +1,5 @@
 // How near a row's product comes to the peak of its own instructions, both measured in turns in the same run, on this thread's CPU time. For
-// `weir bench kernels` and the test that sees a compiler spill.
+// `weir bench kernels`, the test that sees a compiler spill, and the choice of the avx512 row.
 #pragma once
 
 #include "math/kernels.h"
@@ -13,5 +13,9 @@ struct Probe {
 
 // A product without epilogue of [rows × inputs] by [inputs × outputs], best of `bursts`, each of about a millisecond.
 Probe probe(const Kernels& kernels, Format format, std::size_t rows, std::size_t inputs, std::size_t outputs, int bursts);
+
+// Multiply-adds of bf16 on registers are at least a quarter faster than those of f32: they are twice as fast where they are worth having and as fast at
+// best where they are not, so the answer is the same every time. Best of several turns each, about 0.5 ms.
+bool faster_in_bf16(const Kernels& kernels);
 
 }  // namespace weir::math
