@@ -212,7 +212,7 @@ int model(const Options& options, const ModelArguments& arguments) {
     json::array all;
     for (const KnownModel& known : known_models()) {
       const auto folder = find_model(known.name);
-      const bool there = folder && check_model(known, *folder, Check::sizes).has_value();
+      const bool there = folder && check_model(known, *folder, Check::heads).has_value();
       const bool used = known.name == options.model_name;
       rows.push_back({std::string(known.name), there ? "here" : "absent", used ? "used" : "", std::string(known.what) + ", " + std::string(known.licence)});
       all.push_back({{"name", known.name}, {"here", there}, {"used", used}, {"what", known.what}, {"licence", known.licence}});
@@ -231,7 +231,7 @@ int model(const Options& options, const ModelArguments& arguments) {
   const auto folder = find_model(arguments.name);
   if (!folder) return print_error(folder.error(), options.json);
   if (const KnownModel* known = known_model(arguments.name))
-    if (const Status whole = check_model(*known, *folder, Check::sizes); !whole) return print_error(whole.error(), options.json);
+    if (const Status whole = check_model(*known, *folder, Check::heads); !whole) return print_error(whole.error(), options.json);
   std::error_code error;
   std::filesystem::create_directories(options.data, error);
   const std::string chosen = known_model(arguments.name) ? arguments.name : std::filesystem::absolute(arguments.name).string();

@@ -98,14 +98,15 @@ struct Encoder::Model {
     {
       const std::scoped_lock lock(mutex);
       for (auto& w : idle) {
-        if (w->tokens < tokens || w->workers.size() < workers) continue;
+        if (w->tokens < tokens || w->workers.size() < workers || Transformer::many(w->tokens) != Transformer::many(tokens)) continue;
         std::unique_ptr<Workspace> out = std::move(w);
         w = std::move(idle.back());
         idle.pop_back();
         return out;
       }
+      if (!idle.empty()) idle.pop_back();  // instead of it: a thread has one
     }
-    return transformer.make_workspace(std::max(tokens, std::min(batch_tokens, source.max_tokens)), workers);
+    return transformer.make_workspace(Transformer::many(tokens) ? source.max_tokens : std::min(batch_tokens, source.max_tokens), workers);
   }
   void give_back(std::unique_ptr<Workspace> w) const {
     const std::scoped_lock lock(mutex);
@@ -118,7 +119,10 @@ struct Encoder::Model {
     const std::size_t n = source.pooling == Pooling::first ? 1 : states.rows;
     for (std::size_t t = 0; t < n; ++t)
       for (std::size_t i = 0; i < out.size(); ++i) out[i] += states(t, i);
-    double squares = 0;
+    float others = 0;  // NaN when a state that is not taken is not finite: it may have reached the one that is
+    for (std::size_t t = n; t < states.rows; ++t)
+      for (const float v : states.row(t)) others += v * 0.0F;
+    double squares = others;
     for (const float v : out) squares += static_cast<double>(v) * v;
     const auto scale = static_cast<float>(1.0 / std::sqrt(squares));
     const bool finite = std::isfinite(scale) && std::isfinite(squares);
@@ -142,14 +146,16 @@ Result<Encoder> Encoder::load(const std::filesystem::path& model, const Options&
   const std::filesystem::path folder = is_folder ? model : TRY(find_model(model.string()));
   if (!std::filesystem::is_directory(folder, error)) return fail(Code::not_found, "there is no such folder", folder.string());
   const KnownModel* known = known_model(folder.filename().string());
-  if (known != nullptr) TRY(check_model(*known, folder, Check::sizes));
+  if (known != nullptr) TRY(check_model(*known, folder, Check::heads));
   auto m = std::make_unique<Model>(TRY(open_model(folder)), options.cache);
   m->precision = options.precision.value_or(default_precision(row));
   m->name = folder.filename().string();
   m->id = fmt::format("{:.16}-{}", TRY(weights_hash(m->source, known)), to_string(m->precision));
   const std::size_t pieces = std::visit([](const auto& t) { return t.size(); }, m->source.tokenizer);
   if (pieces > m->source.shape.vocabulary)
-    return fail(Code::corrupt, fmt::format("the tokenizer has {} pieces, the model {} embeddings", pieces, m->source.shape.vocabulary), folder.string());
+    return fail(Code::corrupt,
+                fmt::format("the tokenizer: expected at most {} pieces, as many as the model's embeddings, found {}", m->source.shape.vocabulary, pieces),
+                folder.string());
   std::vector<std::vector<TokenId>> tokens;
   for (const std::string_view sample : samples) tokens.push_back(m->tokenize(sample));
   m->transformer = TRY(Transformer::build(
@@ -195,7 +201,6 @@ Matrix Encoder::encode(std::span<const std::string_view> texts, const Executor& 
     std::vector<std::size_t> offsets{0}, texts;
   };
   std::vector<Piece> pieces;
-  std::size_t longest = 0;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     if (!run[i]) continue;
     if (pieces.empty() || pieces.back().ids.size() + tokens[i].size() > batch_tokens) pieces.emplace_back();
@@ -203,23 +208,20 @@ Matrix Encoder::encode(std::span<const std::string_view> texts, const Executor& 
     piece.ids.insert(piece.ids.end(), tokens[i].begin(), tokens[i].end());
     piece.offsets.push_back(piece.ids.size());
     piece.texts.push_back(i);
-    longest = std::max(longest, piece.ids.size());
   }
 
   // One batch: its stages are spread over the threads. More: a batch a thread.
   const Executor alone;
-  const bool spread = pieces.size() == 1 && executor.threads > 1 && longest >= 8;
-  std::vector<std::unique_ptr<Workspace>> workspaces(spread ? 1 : std::max<std::size_t>(1, executor.threads));
-  const auto work = [&](const Piece& piece, std::unique_ptr<Workspace>& w, const Executor& inner) {
-    if (w == nullptr) w = m.borrow(longest, inner.threads);
+  const bool spread = pieces.size() == 1 && executor.threads > 1 && pieces[0].ids.size() >= 8;
+  const auto work = [&](const Piece& piece, const Executor& inner) {
+    std::unique_ptr<Workspace> w = m.borrow(piece.ids.size(), inner.threads);
     const math::View<const float> states = m.transformer.run({piece.ids, piece.offsets}, *w, inner);
     for (std::size_t j = 0; j < piece.texts.size(); ++j)
       m.pool({states.data + piece.offsets[j] * states.stride, piece.offsets[j + 1] - piece.offsets[j], states.columns, states.stride}, out.row(piece.texts[j]));
+    m.give_back(std::move(w));
   };
-  if (spread) work(pieces[0], workspaces[0], executor);
-  else executor.each(pieces.size(), [&](std::size_t i, std::size_t worker) { work(pieces[i], workspaces[worker], alone); });
-  for (auto& w : workspaces)
-    if (w != nullptr) m.give_back(std::move(w));
+  if (spread) work(pieces[0], executor);
+  else executor.each(pieces.size(), [&](std::size_t i, std::size_t) { work(pieces[i], alone); });
   for (const auto& [to, from] : copies) std::ranges::copy(out.row(from), out.row(to).begin());
   for (const auto& [hash, i] : first) m.cache.put(hash, tokens[i], out.row(i));
   return out;

@@ -2,6 +2,8 @@
 #include "encode/encoder.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
+#include <time.h>
 
 #include <algorithm>
 #include <atomic>
@@ -227,6 +229,48 @@ TEST_P(OfModel, EveryRowAgrees) {
     for (std::size_t i = 0; i < f32.values.size(); ++i) EXPECT_NEAR(f32.values[i], best32.values[i], 1e-5) << math::to_string(row);
   }
 }
+
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+double cpu_seconds() {
+  timespec t{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+}
+
+double allocated_mb() {
+  const auto m = ::mallinfo2();
+  return static_cast<double>(m.uordblks + m.hblkhd) * 1e-6;
+}
+
+// What load() leaves behind, and what a thread needs to work: 60 or 160 MB, and 2 MB, with the longest text there is.
+TEST_P(OfModel, MemoryAndLoading) {
+  std::string words;
+  for (int i = 0; i < 2000; ++i) words += "word ";
+  for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int8, Precision::int8_portable}) {
+    double loading = 1e9, kept = 0;
+    for (int i = 0; i < 3; ++i) {
+      const double before = allocated_mb(), began = cpu_seconds();
+      const Encoder encoder = load(precision);
+      loading = std::min(loading, cpu_seconds() - began);
+      kept = allocated_mb() - before;
+    }
+    const Encoder encoder = load(precision);
+    const double before = allocated_mb();
+    const std::string_view all[] = {words, "short", "the one after that"};
+    ASSERT_EQ(encoder.tokenize(words).size(), encoder.max_tokens());
+    (void)encoder.encode({&all[1], 2});
+    const double usual = allocated_mb() - before;
+    (void)encoder.encode(all);
+    (void)encoder.encode({&all[0], 1});
+    const double scratch = std::max(usual, allocated_mb() - before);
+    std::printf("%s %s: loaded in %.3f s of CPU, %.1f MB; scratch %.2f MB\n", GetParam(), std::string(to_string(precision)).c_str(), loading, kept, scratch);
+    EXPECT_LE(scratch, 0x1p21 * 1e-6) << to_string(precision);
+    if (precision == Precision::f32) continue;                                                       // for comparing; bf16 is the greater of what is used
+    EXPECT_LE(kept, (GetParam() == std::string("minilm") ? 60 : 160) - 15) << to_string(precision);  // the program itself has the rest
+    EXPECT_LE(loading, 0.6);                                                                         // half the promise: a machine that is busy
+  }
+}
+#endif
 
 TEST_P(OfModel, AnyBytesAreText) {
   const Encoder encoder = load();

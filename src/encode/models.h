@@ -15,6 +15,7 @@ struct ModelFile {
   std::string_view in_wheel;  // inside the package
   std::uint64_t bytes;
   std::string_view sha256;
+  std::string_view head_sha256 = {};  // of the first 64 KB, where there are more
 };
 
 struct KnownModel {
@@ -31,7 +32,9 @@ std::filesystem::path models_folder();
 // The folder of a model. Errors: not_found, with the remedy `weir model fetch NAME`.
 Result<std::filesystem::path> find_model(std::string_view name_or_folder);
 
-enum class Check { sizes, hashes };  // at every start; in `doctor` and after a fetch (about 0.1 s)
+// heads: sizes, and the hash of the first 64 KB, where a file can lie about the rest: at every start (a few ms). hashes: of everything, in `doctor` and after
+// a fetch (about 0.1 s).
+enum class Check { heads, hashes };
 // Errors: not_found, corrupt (which file, what was expected and found).
 Status check_model(const KnownModel& model, const std::filesystem::path& folder, Check check);
 

@@ -10,7 +10,7 @@
 
 namespace weir::tiny {
 
-inline float weight(std::size_t i) { return static_cast<float>(static_cast<int>(i * 2654435761U >> 24U) - 128) / 1000.0F; }
+inline float weight(std::size_t i) { return static_cast<float>(static_cast<int>(static_cast<std::uint32_t>(i) * 2654435761U >> 24U) - 128) / 1000.0F; }
 
 inline std::string floats(std::size_t n, std::size_t seed) {
   std::string out(n * 4, '\0');

@@ -22,6 +22,8 @@ using math::View;
 constexpr std::size_t row_block = 64;  // rows that go through the feed-forward together
 constexpr std::size_t few = 64;        // rows that are spread over threads by weights instead
 constexpr std::size_t panel = Packed::panel_outputs;
+// No trained weight comes near it, and below it nothing that the layers compute leaves the range of a float (8,192 wide, 65,536 inside: scores ≤ 4e37).
+constexpr float weight_limit = 1e6F;
 
 // Reads tensors by role and checks their shapes.
 class Names {
@@ -37,7 +39,7 @@ class Names {
     const Tensor t = TRY(find(full, 1, n));
     std::vector<float> out(n);
     t.row(0, out.data());
-    TRY(finite(out, full));
+    TRY(sound(out, full));
     return out;
   }
   Result<std::vector<float>> bias(std::string_view role, std::size_t layer, std::size_t n) const { return vector(role, layer, architecture_.bias, n); }
@@ -48,23 +50,36 @@ class Names {
     if (const std::size_t at = out.find("{}"); at != std::string::npos) out.replace(at, 2, std::to_string(layer));
     return out + std::string(suffix);
   }
-  Status finite(std::span<const float> values, std::string_view tensor) const {
+  Status sound(std::span<const float> values, std::string_view tensor) const {
     for (const float v : values)
-      if (!std::isfinite(v)) return fail(Code::corrupt, "a weight is not finite", fmt::format("{}: {}", source_.weights.string(), tensor));
+      if (!(std::fabs(v) <= weight_limit))
+        return fail(Code::corrupt, fmt::format("expected weights of at most {:.0e}, found {}", weight_limit, v),
+                    fmt::format("{}: {}", source_.weights.string(), tensor));
     return {};
+  }
+  // The file has no layer beyond the last.
+  Status ends_with(std::string_view role, std::size_t layers) const {
+    const std::string next = name(role, layers, architecture_.weight);
+    if (at(next) == nullptr) return {};
+    return fail(Code::corrupt, fmt::format("expected {} layers, found one more", layers), fmt::format("{}: {}", source_.weights.string(), next));
   }
 
  private:
+  const Tensor* at(const std::string& full) const {
+    for (const std::string_view prefix : {"", "bert.", "distilbert.", "model."})
+      if (const auto found = source_.tensors.find(std::string(prefix) + full); found != source_.tensors.end()) return &found->second;
+    return nullptr;
+  }
   Result<Tensor> find(const std::string& full, std::size_t rows, std::size_t columns) const {
-    for (const std::string_view prefix : {"", "bert.", "distilbert.", "model."}) {
-      const auto at = source_.tensors.find(std::string(prefix) + full);
-      if (at == source_.tensors.end()) continue;
-      const Tensor& t = at->second;
-      if (t.rows == rows && t.columns == columns) return t;
-      return fail(Code::corrupt, fmt::format("expected [{} × {}], found [{} × {}]", rows, columns, t.rows, t.columns),
+    const auto wrong = [&](std::string found) {
+      return fail(Code::corrupt, fmt::format("expected [{} × {}] of weights, found {}", rows, columns, found),
                   fmt::format("{}: {}", source_.weights.string(), full));
-    }
-    return fail(Code::corrupt, "the tensor is missing", fmt::format("{}: {}", source_.weights.string(), full));
+    };
+    const Tensor* t = at(full);
+    if (t == nullptr) return wrong("no such tensor");
+    if (t->kind == Tensor::Kind::other) return wrong(std::string(t->found));
+    if (t->rows != rows || t->columns != columns) return wrong(fmt::format("[{} × {}]", t->rows, t->columns));
+    return *t;
   }
   const ModelSource& source_;
   const Architecture& architecture_;
@@ -88,25 +103,25 @@ Result<Packed> pack(const Names& names, std::span<const Part> parts, Format form
   const Part* part = parts.data();
   std::size_t first = 0;
   const Part* wrong = nullptr;
+  float worst = 0;
   Packed packed = Packed::from(outputs, inputs, format, [&](std::size_t o) {
     if (o - first == part->tensor.rows) {
       first = o;
       ++part;
     }
     part->tensor.row(o - first, row.data());
-    float sum = 0;
     for (std::size_t i = 0; i < inputs; ++i) {
+      if (!(std::fabs(row[i]) <= weight_limit)) {
+        wrong = part;
+        worst = row[i];
+        row[i] = 0;
+      }
       row[i] *= part->factor;
       if (smooth != nullptr) row[i] /= smooth[i];
-      sum += row[i] * 0.0F;  // NaN when any is NaN or infinite
     }
-    if (!(sum == 0.0F)) wrong = part;
     return row.data();
   });
-  if (wrong != nullptr) {
-    const float nan = std::numeric_limits<float>::quiet_NaN();
-    TRY(names.finite({&nan, 1}, wrong->name));
-  }
+  if (wrong != nullptr) TRY(names.sound({&worst, 1}, wrong->name));
   return packed;
 }
 
@@ -135,9 +150,10 @@ Result<Transformer> Transformer::build(const ModelSource& source, const Options&
     TRY(names.table(a->type, s.types, s.hidden)).row(0, type.data());
     for (std::size_t i = 0; i < t.position_.size(); ++i) t.position_[i] += type[i % s.hidden];
   }
-  TRY(names.finite(t.position_, a->position));
+  TRY(names.sound(t.position_, a->position));
   t.norm_scale_ = TRY(names.scale(a->norm, 0, s.hidden));
   t.norm_shift_ = TRY(names.bias(a->norm, 0, s.hidden));
+  TRY(names.ends_with(a->query, s.layers));
   t.layers_.resize(s.layers);
   for (std::size_t l = 0; l < s.layers; ++l) {
     TRY(t.pack_layer(source, l));
@@ -228,11 +244,16 @@ std::unique_ptr<Workspace> Transformer::make_workspace(std::size_t tokens, std::
   w->tokens = tokens;
   w->x = Buffer<float>(tokens * s.hidden);
   w->y = Buffer<float>(tokens * s.hidden);
-  w->rows = ActivationBuffer(options_.format, tokens, s.hidden, up.groups());
+  if (!many(tokens)) w->rows = ActivationBuffer(options_.format, tokens, s.hidden, up.groups());
   if (workers > 1) w->parts = Buffer<float>(down.groups() * few * s.hidden);
-  for (std::size_t i = 0; i < workers; ++i)
-    w->workers.push_back({Buffer<float>(tokens * 3 * head_size(s)), Buffer<float>(math::attention_scratch(tokens, head_size(s))),
-                          Buffer<float>(std::min(row_block, tokens) * down.group()), ActivationBuffer(options_.format, row_block, down.group(), 1)});
+  const std::size_t block = std::min(row_block, tokens), inner_bytes = ActivationBuffer::bytes_of(options_.format, block, down.group());
+  for (std::size_t i = 0; i < workers; ++i) {
+    Workspace::Worker& mine = w->workers.emplace_back();
+    mine.head = Buffer<float>(std::max(tokens * 3 * head_size(s), block * down.group()));
+    mine.scratch = Buffer<float>(std::max(math::attention_scratch(tokens, head_size(s)), inner_bytes / sizeof(float)));
+    mine.inner_rows = ActivationBuffer(options_.format, block, down.group(), 1, reinterpret_cast<std::byte*>(mine.scratch.get()));
+    if (many(tokens)) mine.block = ActivationBuffer(options_.format, block, s.hidden, up.groups());
+  }
   return w;
 }
 
@@ -256,7 +277,8 @@ void Transformer::embed(const Batch& batch, Workspace& w) const {
       }
     }
   const View<float> x(w.x.get(), batch.ids.size(), hidden);
-  options_.kernels->layer_norm(x, norm_scale_.data(), norm_shift_.data(), shape_.epsilon, or_null(layers_[0].smooth.qkv), &w.rows.view(), 0);
+  options_.kernels->layer_norm(x, norm_scale_.data(), norm_shift_.data(), shape_.epsilon, or_null(layers_[0].smooth.qkv),
+                               many(w.tokens) ? nullptr : &w.rows.view(), 0);
   if (w.seen != nullptr) note(x, (*w.seen)[0].qkv);
 }
 
@@ -266,17 +288,23 @@ void Transformer::heads(const Layer& layer, const Batch& batch, Workspace& w, co
   executor.each(shape_.heads, [&](std::size_t h, std::size_t worker) {
     const Workspace::Worker& mine = w.workers[worker];
     float* qkv = mine.head.get();
-    for (std::size_t part = 0; part < 3; ++part)
-      options_.kernels->product({.a = w.rows.view(),
-                                 .rows = tokens,
-                                 .w = &layer.qkv,
-                                 .panel = (part * hidden + h * head) / panel,
-                                 .panels = head / panel,
-                                 .groups = layer.qkv.groups(),
-                                 .bias = layer.qkv_bias.data(),
-                                 .out = qkv + part * head,
-                                 .out_stride = 3 * head,
-                                 .columns = head});
+    const Activations& rows = many(w.tokens) ? mine.block.view() : w.rows.view();
+    const std::size_t block = many(w.tokens) ? row_block : tokens;
+    for (std::size_t first = 0; first < tokens; first += block) {
+      const std::size_t n = std::min(block, tokens - first);
+      if (many(w.tokens)) options_.kernels->quantise(View<const float>(w.x.get() + first * hidden, n, hidden), or_null(layer.smooth.qkv), rows, 0);
+      for (std::size_t part = 0; part < 3; ++part)
+        options_.kernels->product({.a = rows,
+                                   .rows = n,
+                                   .w = &layer.qkv,
+                                   .panel = (part * hidden + h * head) / panel,
+                                   .panels = head / panel,
+                                   .groups = layer.qkv.groups(),
+                                   .bias = layer.qkv_bias.data(),
+                                   .out = qkv + first * 3 * head + part * head,
+                                   .out_stride = 3 * head,
+                                   .columns = head});
+    }
     for (std::size_t text = 0; text + 1 < batch.offsets.size(); ++text) {
       const std::size_t first = batch.offsets[text];
       const float* q = qkv + first * 3 * head;
@@ -298,9 +326,9 @@ void Transformer::feed_forward(const Layer& layer, std::size_t g, std::size_t fi
                                Epilogue epilogue) const {
   const Workspace::Worker& mine = w.workers[worker];
   const std::size_t group = layer.down.group();
-  const View<float> inner(mine.inner.get(), n, group);
-  options_.kernels->product({.a = w.rows.view(),
-                             .row = first,
+  const View<float> inner(mine.head.get(), n, group);
+  options_.kernels->product({.a = many(w.tokens) ? mine.block.view() : w.rows.view(),
+                             .row = many(w.tokens) ? 0 : first,
                              .rows = n,
                              .w = &layer.up,
                              .panel = g * group / panel,
@@ -357,19 +385,20 @@ void Transformer::few_rows(std::size_t index, std::size_t n, Workspace& w, const
 }
 
 void Transformer::rows(std::size_t index, std::size_t tokens, Workspace& w, const Executor& executor) const {
-  if (executor.threads > 1 && tokens <= few) return few_rows(index, tokens, w, executor);
+  if (executor.threads > 1 && tokens <= few && !many(w.tokens)) return few_rows(index, tokens, w, executor);
   const std::size_t hidden = shape_.hidden, block = std::min(row_block, std::max<std::size_t>(32, tokens / executor.threads / 32 * 32));
   const Layer& layer = layers_[index];
   const bool is_last = index + 1 == layers_.size();
   const float* next_smooth = is_last ? nullptr : or_null(layers_[index + 1].smooth.qkv);
   const math::Kernels& k = *options_.kernels;
-  const Activations& to = w.rows.view();
   executor.each((tokens + block - 1) / block, [&](std::size_t i, std::size_t worker) {
     const std::size_t first = i * block, n = std::min(block, tokens - first);
+    const Activations& to = many(w.tokens) ? w.workers[worker].block.view() : w.rows.view();
+    const std::size_t at = many(w.tokens) ? 0 : first;
     const View<float> x(w.x.get() + first * hidden, n, hidden);
-    k.quantise(View<const float>(w.y.get() + first * hidden, n, hidden), nullptr, to, first);
+    k.quantise(View<const float>(w.y.get() + first * hidden, n, hidden), nullptr, to, at);
     k.product({.a = to,
-               .row = first,
+               .row = at,
                .rows = n,
                .w = &layer.out,
                .panels = layer.out.panels(),
@@ -379,10 +408,10 @@ void Transformer::rows(std::size_t index, std::size_t tokens, Workspace& w, cons
                .out_stride = hidden,
                .columns = hidden,
                .epilogue = Epilogue::add});
-    k.layer_norm(x, layer.out_scale.data(), layer.out_shift.data(), shape_.epsilon, or_null(layer.smooth.up), &to, first);
+    k.layer_norm(x, layer.out_scale.data(), layer.out_shift.data(), shape_.epsilon, or_null(layer.smooth.up), &to, at);
     if (w.seen != nullptr) note(x, (*w.seen)[index].up);
     for (std::size_t g = 0; g < layer.down.groups(); ++g) feed_forward(layer, g, first, n, w, worker, x.data, Epilogue::add);
-    k.layer_norm(x, layer.down_scale.data(), layer.down_shift.data(), shape_.epsilon, next_smooth, is_last ? nullptr : &to, first);
+    k.layer_norm(x, layer.down_scale.data(), layer.down_shift.data(), shape_.epsilon, next_smooth, is_last || many(w.tokens) ? nullptr : &to, at);
     if (w.seen != nullptr && !is_last) note(x, (*w.seen)[index + 1].qkv);
   });
 }

@@ -18,7 +18,8 @@
 
 namespace weir {
 
-// Scratch for batches of up to `tokens` rows and texts of up to `longest`, on `workers` threads: about 5 KB a token and 0.3 MB a worker.
+// Scratch for batches of up to `tokens` rows on `workers` threads: about 4 KB a token and 0.1 MB, a worker more 0.3 MB; at most 2 MB a thread for 512 tokens
+// of a model 384 wide.
 class Workspace;
 
 class Transformer {
@@ -42,6 +43,8 @@ class Transformer {
   const Shape& shape() const { return shape_; }
   std::size_t bytes() const;
   std::unique_ptr<Workspace> make_workspace(std::size_t tokens, std::size_t workers) const;
+  // So many tokens that their rows are not kept in the order of products, but put so a block at a time: slower by a few per cent, and smaller.
+  static constexpr bool many(std::size_t tokens) { return tokens > 256; }
 
  private:
   struct Smooth {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "encode/tokenizer.h"
 #include "encode/unicode.h"
@@ -18,32 +19,36 @@ constexpr double unknown_penalty = 10.0;
 }  // namespace
 
 Result<Unigram> Unigram::build(std::span<const std::string_view> pieces, std::vector<float> scores, std::vector<Rule> rules, Options options) {
-  if (pieces.size() != scores.size()) return fail(Code::corrupt, fmt::format("{} pieces and {} scores", pieces.size(), scores.size()));
+  if (pieces.size() != scores.size()) return fail(Code::corrupt, fmt::format("expected {} scores, one a piece, found {}", pieces.size(), scores.size()));
   for (const TokenId id : {options.first, options.pad, options.last, options.unknown})
-    if (id >= pieces.size()) return fail(Code::corrupt, fmt::format("the control id {} is beyond the {} pieces", id, pieces.size()));
-  if (rules.size() >= 0xFFFF) return fail(Code::corrupt, fmt::format("{} normalisation rules; at most 65534 are read", rules.size()));
+    if (id >= pieces.size()) return fail(Code::corrupt, fmt::format("a control id: expected less than {}, the number of pieces, found {}", pieces.size(), id));
+  if (rules.size() >= 0xFFFF) return fail(Code::corrupt, fmt::format("expected at most 65534 normalisation rules, found {}", rules.size()));
   std::size_t bytes = 0;
   double least = std::numeric_limits<double>::infinity();
   for (std::size_t id = 0; id < pieces.size(); ++id) {
     bytes += pieces[id].size();
-    if (!std::isfinite(scores[id])) return fail(Code::corrupt, fmt::format("the score of piece {} is not finite", id));
+    if (!std::isfinite(scores[id])) return fail(Code::corrupt, fmt::format("the score of piece {}: expected a finite number, found {}", id, scores[id]));
+    if (!is_valid_utf8(pieces[id]))
+      return fail(Code::corrupt, fmt::format("piece {}: expected UTF-8, found the bytes {}", id, to_hex(pieces[id].substr(0, 16))));
     least = std::min(least, static_cast<double>(scores[id]));
   }
-  if (bytes >= (std::size_t{1} << 24U) - 1) return fail(Code::corrupt, fmt::format("{} bytes of pieces; at most 16 MB are read", bytes));
+  if (bytes >= (std::size_t{1} << 24U) - 1) return fail(Code::corrupt, fmt::format("expected at most 16 MB of pieces, found {} bytes", bytes));
   Unigram u;
   for (std::size_t id = 0; id < pieces.size(); ++id) {
     const bool control = id == options.first || id == options.pad || id == options.last || id == options.unknown || pieces[id] == "<mask>";
-    if (!control && !pieces[id].empty() && is_valid_utf8(pieces[id])) u.trie_.add(pieces[id], static_cast<TokenId>(id));
+    if (!control && !pieces[id].empty()) u.trie_.add(pieces[id], static_cast<TokenId>(id));
   }
   u.unknown_score_ = least - unknown_penalty;
   u.rule_pages_.assign(0x1100, 0);
   u.rule_entries_.assign(256, 0);
   for (std::size_t i = 0; i < rules.size(); ++i) {
     const char32_t c = rules[i].from;
-    if (c >= 0x110000 || (i > 0 && c <= rules[i - 1].from)) return fail(Code::corrupt, "the normalisation rules are not in ascending order");
+    if (c >= 0x110000 || (i > 0 && c <= rules[i - 1].from))
+      return fail(Code::corrupt,
+                  fmt::format("normalisation rule {}: expected code points in ascending order, found U+{:04X}", i, static_cast<std::uint32_t>(c)));
     for (const char32_t to : rules[i].to)
       if (to >= 0x110000 || (to >= 0xD800 && to < 0xE000))
-        return fail(Code::corrupt, fmt::format("normalisation to {:#x}, which is no character", static_cast<std::uint32_t>(to)));
+        return fail(Code::corrupt, fmt::format("normalisation rule {}: expected characters, found {:#x}", i, static_cast<std::uint32_t>(to)));
     std::uint16_t& page = u.rule_pages_[c >> 8U];
     if (page == 0) {
       page = static_cast<std::uint16_t>(u.rule_entries_.size() / 256);

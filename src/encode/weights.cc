@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/json.h"
+#include "encode/shown.h"
 
 namespace weir {
 namespace {
@@ -28,29 +29,61 @@ std::uint16_t half_at(const std::byte* p) {
 
 constexpr std::size_t config_limit = 1U << 20U, tokenizer_limit = 64U << 20U;
 
-Result<std::size_t> read_size(const json::object& config, std::string_view key, std::string_view other, std::size_t limit) {
-  auto value = find_int(config, key);
-  if (!value && !other.empty()) value = find_int(config, other);
-  if (!value || *value < 0 || static_cast<std::uint64_t>(*value) > limit)
-    return fail(Code::corrupt, fmt::format("{} must be 0 to {}", key, limit), "config.json");
-  return static_cast<std::size_t>(*value);
-}
+// The members of a JSON object, each of one kind: absent may be fine, another kind never is.
+class Members {
+ public:
+  explicit Members(const json::object& object) : object_(object) {}
 
-Result<Shape> read_config(const json::object& c, const Architecture& architecture) {
-  if (const auto act = find_string(c, "hidden_act").value_or(find_string(c, "activation").value_or("gelu")); act != "gelu")
-    return fail(Code::refused, fmt::format("the activation is {}; gelu is read", act), "config.json");
-  if (const auto kind = find_string(c, "position_embedding_type").value_or("absolute"); kind != "absolute")
-    return fail(Code::refused, fmt::format("positions are {}; absolute is read", kind), "config.json");
+  Result<std::size_t> size(std::string_view key, std::string_view other, std::size_t limit) const {
+    if (!object_.contains(key) && !other.empty()) key = other;
+    const auto value = find_int(object_, key);
+    if (!value || *value < 0 || static_cast<std::uint64_t>(*value) > limit) return wrong(key, fmt::format("an integer of 0 to {}", limit));
+    return static_cast<std::size_t>(*value);
+  }
+  Result<std::string_view> word(std::string_view key, std::string_view absent) const {
+    if (!there(key)) return absent;
+    if (const auto value = find_string(object_, key)) return *value;
+    return wrong(key, "a string");
+  }
+  Result<double> number(std::string_view key, double absent) const {
+    if (!there(key)) return absent;
+    if (const auto value = find_number(object_, key)) return *value;
+    return wrong(key, "a number");
+  }
+  Result<bool> flag(std::string_view key, bool absent) const {
+    if (!there(key)) return absent;
+    if (const auto value = find_bool(object_, key)) return *value;
+    return wrong(key, "true or false");
+  }
+  bool there(std::string_view key) const {
+    const json::value* value = object_.if_contains(key);
+    return value != nullptr && !value->is_null();
+  }
+
+ private:
+  std::unexpected<Error> wrong(std::string_view key, std::string_view expected) const {
+    return fail(Code::corrupt, fmt::format("{}: expected {}, found {}", key, expected, shown(object_.if_contains(key))));
+  }
+  const json::object& object_;
+};
+
+Result<Shape> read_config(const json::object& config, const Architecture& architecture) {
+  const Members c(config);
+  const std::string_view other = TRY(c.word("activation", "gelu")), act = TRY(c.word("hidden_act", other));
+  if (act != "gelu") return fail(Code::refused, fmt::format("the activation: expected gelu, found {}", shown(act)));
+  const std::string_view kind = TRY(c.word("position_embedding_type", "absolute"));
+  if (kind != "absolute") return fail(Code::refused, fmt::format("position_embedding_type: expected absolute, found {}", shown(kind)));
   Shape s;
-  s.hidden = TRY(read_size(c, "hidden_size", "dim", 8192));
-  s.layers = TRY(read_size(c, "num_hidden_layers", "n_layers", 256));
-  s.heads = TRY(read_size(c, "num_attention_heads", "n_heads", 1024));
-  s.inner = TRY(read_size(c, "intermediate_size", "hidden_dim", 65'536));
-  s.vocabulary = TRY(read_size(c, "vocab_size", "", 2'000'000));
-  s.positions = TRY(read_size(c, "max_position_embeddings", "", 65'536));
-  s.types = architecture.type.empty() ? 0 : TRY(read_size(c, "type_vocab_size", "", 16));
-  s.epsilon = static_cast<float>(find_number(c, "layer_norm_eps").value_or(1e-12));
+  s.hidden = TRY(c.size("hidden_size", "dim", 8192));
+  s.layers = TRY(c.size("num_hidden_layers", "n_layers", 256));
+  s.heads = TRY(c.size("num_attention_heads", "n_heads", 1024));
+  s.inner = TRY(c.size("intermediate_size", "hidden_dim", 65'536));
+  s.vocabulary = TRY(c.size("vocab_size", "", 2'000'000));
+  s.positions = TRY(c.size("max_position_embeddings", "", 65'536));
+  s.types = architecture.type.empty() ? 0 : TRY(c.size("type_vocab_size", "", 16));
+  s.epsilon = static_cast<float>(TRY(c.number("layer_norm_eps", 1e-12)));
   s.first_position = architecture.first_position;
+  TRY(check_shape(s));
   return s;
 }
 
@@ -59,60 +92,68 @@ bool is_file(const std::filesystem::path& path) {
   return std::filesystem::is_regular_file(path, error);
 }
 
-// What is wrong inside a file is wrong in that file.
+// An error inside a file names the file first.
 template <class T>
-Result<T> in_file(const std::filesystem::path& path, Result<T> result) {
-  if (result || result.error().where.starts_with(path.string())) return result;
-  Error wrong = std::move(result.error());
-  wrong.where = wrong.where.empty() || wrong.where == path.filename() ? path.string() : path.string() + ": " + wrong.where;
-  return std::unexpected(std::move(wrong));
+Result<T> inside(const std::filesystem::path& path, Result<T> result) {
+  if (result) return result;
+  Error error = result.error();
+  error.where = path.string() + (error.where.empty() ? "" : ": " + error.where);
+  return std::unexpected(std::move(error));
 }
 
 Result<json::object> read_object(const std::filesystem::path& path) {
   const std::string text = TRY(read_file(path, config_limit));
-  json::value v = TRY(in_file(path, parse_json(text, 16)));
-  if (!v.is_object()) return fail(Code::corrupt, "expected a JSON object", path.string());
+  json::value v = TRY(inside(path, parse_json(text, 16)));
+  if (!v.is_object()) return fail(Code::corrupt, fmt::format("expected a JSON object, found {}", shown(&v)), path.string());
   return std::move(v.get_object());
 }
 
 Result<Tokenizer> read_wordpiece(const std::filesystem::path& folder) {
-  const std::filesystem::path whole = folder / "tokenizer.json", words = folder / "vocab.txt";
-  if (is_file(whole)) return TRY(in_file(whole, WordPiece::parse_json(TRY(read_file(whole, tokenizer_limit)))));
+  const auto wordpiece = [](Result<WordPiece> w) -> Result<Tokenizer> { return Tokenizer(TRY(std::move(w))); };
+  const std::filesystem::path whole = folder / "tokenizer.json", pieces = folder / "vocab.txt", settings = folder / "tokenizer_config.json";
+  if (is_file(whole)) return inside(whole, wordpiece(WordPiece::parse_json(TRY(read_file(whole, tokenizer_limit)))));
   bool lower = true;
-  if (is_file(folder / "tokenizer_config.json")) lower = find_bool(TRY(read_object(folder / "tokenizer_config.json")), "do_lower_case").value_or(true);
-  return TRY(in_file(words, WordPiece::parse_vocabulary(TRY(read_file(words, tokenizer_limit)), lower)));
+  if (is_file(settings)) lower = TRY(inside(settings, Members(TRY(read_object(settings))).flag("do_lower_case", true)));
+  return inside(pieces, wordpiece(WordPiece::parse_vocabulary(TRY(read_file(pieces, tokenizer_limit)), lower)));
+}
+
+Result<Pooling> read_pooling(const json::object& object) {
+  const Members p(object);
+  if (TRY(p.flag("pooling_mode_cls_token", false))) return Pooling::first;
+  if (TRY(p.flag("pooling_mode_mean_tokens", true))) return Pooling::mean;
+  return fail(Code::refused, "expected pooling_mode_mean_tokens or pooling_mode_cls_token, found neither");
+}
+
+// Fewer tokens than there are positions.
+Result<std::size_t> read_limit(const json::object& object, std::size_t most) {
+  const Members limits(object);
+  if (!limits.there("max_seq_length")) return most;
+  const std::size_t n = TRY(limits.size("max_seq_length", "", 1U << 20U));
+  if (n < 3) return fail(Code::corrupt, fmt::format("max_seq_length: expected 3 or more, found {}", n));
+  return std::min(most, n);
 }
 
 Result<ModelSource> open_folder(const std::filesystem::path& folder) {
-  const json::object config = TRY(read_object(folder / "config.json"));
-  const std::string_view type = find_string(config, "model_type").value_or("");
+  const std::filesystem::path about = folder / "config.json", pool = folder / "1_Pooling/config.json", limits = folder / "sentence_bert_config.json";
+  const json::object config = TRY(read_object(about));
+  const std::string_view type = TRY(inside(about, Members(config).word("model_type", "nothing")));
   const Architecture* architecture = find_architecture(type);
   if (architecture == nullptr || architecture->name == "e5s1")
-    return fail(Code::refused, fmt::format("the architecture is \"{}\"; bert and distilbert are read", type), (folder / "config.json").string());
-  const Shape shape = TRY(in_file(folder / "config.json", read_config(config, *architecture)));
-  TRY(in_file(folder / "config.json", check_shape(shape)));
+    return fail(Code::refused, fmt::format("the architecture (model_type): expected bert or distilbert, found {}", shown(type)), about.string());
+  const Shape shape = TRY(inside(about, read_config(config, *architecture)));
   Tokenizer tokenizer = TRY(read_wordpiece(folder));
   Pooling pooling = Pooling::mean;
-  if (is_file(folder / "1_Pooling/config.json")) {
-    const json::object p = TRY(read_object(folder / "1_Pooling/config.json"));
-    if (find_bool(p, "pooling_mode_cls_token").value_or(false)) pooling = Pooling::first;
-    else if (!find_bool(p, "pooling_mode_mean_tokens").value_or(true))
-      return fail(Code::refused, "pooling that is neither the mean nor the first token", (folder / "1_Pooling/config.json").string());
-  }
+  if (is_file(pool)) pooling = TRY(inside(pool, read_pooling(TRY(read_object(pool)))));
   std::size_t max_tokens = std::min<std::size_t>(512, shape.positions - shape.first_position);
-  if (is_file(folder / "sentence_bert_config.json")) {
-    const json::object limits = TRY(read_object(folder / "sentence_bert_config.json"));
-    if (const auto n = find_int(limits, "max_seq_length"); n && *n >= 3) max_tokens = std::min(max_tokens, static_cast<std::size_t>(*n));
-  }
+  if (is_file(limits)) max_tokens = TRY(inside(limits, read_limit(TRY(read_object(limits)), max_tokens)));
   const std::filesystem::path weights = folder / "model.safetensors";
+  if (!is_file(weights))
+    for (const char* other : {"pytorch_model.bin", "model.onnx", "onnx/model.onnx", "tf_model.h5"})
+      if (is_file(folder / other))
+        return fail(Code::refused, fmt::format("expected model.safetensors, found {}", other), folder.string(), "store its weights as safetensors");
   MappedFile file = TRY(MappedFile::open(weights));
-  Result<Tensors> tensors = parse_safetensors(file.bytes());
-  if (!tensors) {
-    Error error = tensors.error();
-    error.where = weights.string() + (error.where.empty() ? "" : ": " + error.where);
-    return std::unexpected(error);
-  }
-  return ModelSource{shape, std::move(*tensors), architecture->name, std::move(tokenizer), pooling, max_tokens, std::move(file), weights};
+  Tensors tensors = TRY(inside(weights, parse_safetensors(file.bytes())));
+  return ModelSource{shape, std::move(tensors), architecture->name, std::move(tokenizer), pooling, max_tokens, std::move(file), weights};
 }
 
 }  // namespace
@@ -121,6 +162,7 @@ std::size_t tensor_bytes(Tensor::Kind kind, std::size_t elements) {
   switch (kind) {
     case Tensor::Kind::f32: return elements * 4;
     case Tensor::Kind::q4: return elements / 32 * 18;
+    case Tensor::Kind::other: return 0;
     default: return elements * 2;
   }
 }
@@ -130,6 +172,7 @@ std::size_t Tensor::row_bytes() const { return tensor_bytes(kind, columns); }
 void Tensor::row(std::size_t i, float* out) const {
   const std::byte* p = data + i * row_bytes();
   switch (kind) {
+    case Kind::other: return;
     case Kind::f32: std::memcpy(out, p, columns * 4); return;
     case Kind::f16:
       for (std::size_t k = 0; k < columns; ++k) out[k] = from_half(half_at(p + k * 2));
@@ -173,17 +216,19 @@ Result<RowFile> RowFile::open(const std::filesystem::path& path, std::span<const
 
 void RowFile::raw(std::size_t row, std::byte* out) const {
   const std::size_t n = tensor_.row_bytes();
-  if (::pread(file_, out, n, static_cast<off_t>(offset_ + row * n)) != static_cast<ssize_t>(n)) std::memset(out, 0, n);
+  if (::pread(file_, out, n, static_cast<off_t>(offset_ + row * n)) != static_cast<ssize_t>(n)) std::memset(out, 0xFF, n);  // NaN in every kind
 }
 
 Status check_shape(const Shape& s) {
   const auto bad = [](std::string what) { return fail(Code::refused, std::move(what)); };
-  if (s.hidden == 0 || s.hidden % 64 != 0) return bad(fmt::format("the hidden size is {}; a multiple of 64 is read", s.hidden));
-  if (s.inner == 0 || s.inner % 64 != 0) return bad(fmt::format("the inner size is {}; a multiple of 64 is read", s.inner));
+  if (s.hidden == 0 || s.hidden % 64 != 0) return bad(fmt::format("the hidden size: expected a multiple of 64, found {}", s.hidden));
+  if (s.inner == 0 || s.inner % 64 != 0) return bad(fmt::format("the inner size: expected a multiple of 64, found {}", s.inner));
   if (s.heads == 0 || s.hidden % s.heads != 0 || s.hidden / s.heads % 32 != 0)
-    return bad(fmt::format("{} heads of {}; heads of a multiple of 32 are read", s.heads, s.heads == 0 ? 0 : s.hidden / s.heads));
-  if (s.layers == 0 || s.vocabulary == 0 || s.positions < s.first_position + 3) return bad("no layers, vocabulary or positions");
-  if (!std::isfinite(s.epsilon) || s.epsilon < 0 || s.epsilon > 1) return bad(fmt::format("the layer norm's epsilon is {}", s.epsilon));
+    return bad(fmt::format("expected heads of a multiple of 32, found {} heads in {}", s.heads, s.hidden));
+  if (s.layers == 0) return bad("expected at least one layer, found 0");
+  if (s.vocabulary == 0) return bad("expected a vocabulary, found one of 0 pieces");
+  if (s.positions < s.first_position + 3) return bad(fmt::format("expected at least {} positions, found {}", s.first_position + 3, s.positions));
+  if (!(s.epsilon >= 0 && s.epsilon <= 1)) return bad(fmt::format("the layer norm's epsilon: expected 0 to 1, found {}", s.epsilon));
   return {};
 }
 
@@ -195,15 +240,10 @@ Result<ModelSource> open_model(const std::filesystem::path& folder) {
     if (entry.path().extension() == ".bin" && (weights.empty() || entry.path() < weights)) weights = entry.path();
   if (weights.empty()) return fail(Code::not_found, "neither config.json nor an E5S1 file (*.bin) is here", folder.string(), "weir model list");
   MappedFile file = TRY(MappedFile::open(weights));
-  Result<E5> e5 = parse_e5(file.bytes());
-  if (!e5) {
-    Error wrong = e5.error();
-    wrong.where = weights.string() + (wrong.where.empty() ? "" : ": " + wrong.where);
-    return std::unexpected(wrong);
-  }
-  TRY(in_file(weights, check_shape(e5->shape)));
-  const std::size_t max_tokens = std::min<std::size_t>(512, e5->shape.positions);
-  return ModelSource{e5->shape, std::move(e5->tensors), "e5s1", std::move(e5->tokenizer), Pooling::mean, max_tokens, std::move(file), weights};
+  E5 e5 = TRY(inside(weights, parse_e5(file.bytes())));
+  TRY(inside(weights, check_shape(e5.shape)));
+  const std::size_t max_tokens = std::min<std::size_t>(512, e5.shape.positions);
+  return ModelSource{e5.shape, std::move(e5.tensors), "e5s1", std::move(e5.tokenizer), Pooling::mean, max_tokens, std::move(file), weights};
 }
 
 }  // namespace weir

@@ -20,10 +20,11 @@ namespace weir {
 
 // A matrix (or a vector: one row) that stays where it is mapped; rows are read out in f32.
 struct Tensor {
-  enum class Kind : std::uint8_t { f32, f16, bf16, q4 };  // q4: blocks of 32 in 18 bytes, fp16 d then nibbles, (q - 8) · d
+  enum class Kind : std::uint8_t { f32, f16, bf16, q4, other };  // q4: blocks of 32 in 18 bytes, fp16 d then nibbles, (q - 8) · d; other: not read
   Kind kind = Kind::f32;
   const std::byte* data = nullptr;
   std::size_t rows = 0, columns = 0;
+  std::string_view found = {};  // what `other` is
 
   std::size_t row_bytes() const;
   void row(std::size_t i, float* out) const;
@@ -32,7 +33,7 @@ std::size_t tensor_bytes(Tensor::Kind kind, std::size_t elements);
 
 using Tensors = std::map<std::string, Tensor, std::less<>>;
 
-// Rows of a tensor read from its file when they are asked for: nothing of it stays resident, and a file that shrinks later gives zeros, not a signal.
+// Rows of a tensor read from its file when they are asked for: nothing of it stays resident, and a file that shrinks later gives NaN, not a signal.
 class RowFile {
  public:
   RowFile() = default;
@@ -49,7 +50,7 @@ class RowFile {
   int file_ = -1;
 };
 
-// The safetensors format. `bytes` must outlive the tensors. Int64 tensors (position ids) are left out.
+// The safetensors format. `bytes` must outlive the tensors. What holds no weights (int64 position ids) is of kind `other`, without data.
 Result<Tensors> parse_safetensors(std::span<const std::byte> bytes);
 
 struct Shape {

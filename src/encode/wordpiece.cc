@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "encode/shown.h"
 #include "encode/tokenizer.h"
 #include "encode/unicode.h"
 
@@ -23,15 +25,19 @@ std::string_view bounded(std::string_view text) {
 
 Result<WordPiece> WordPiece::build(std::span<const std::string> vocabulary, Options options) {
   WordPiece w;
-  if (vocabulary.size() > vocabulary_limit) return fail(Code::corrupt, fmt::format("{} pieces; at most {} are read", vocabulary.size(), vocabulary_limit));
+  if (vocabulary.size() > vocabulary_limit)
+    return fail(Code::corrupt, fmt::format("expected at most {} pieces, found {}", vocabulary_limit, vocabulary.size()));
   std::size_t bytes = 0;
   for (const std::string& piece : vocabulary) bytes += piece.size();
-  if (bytes >= (std::size_t{1} << 24U) - 1) return fail(Code::corrupt, fmt::format("{} bytes of pieces; at most 16 MB are read", bytes));
+  if (bytes >= (std::size_t{1} << 24U) - 1) return fail(Code::corrupt, fmt::format("expected at most 16 MB of pieces, found {} bytes", bytes));
+  for (std::size_t id = 0; id < vocabulary.size(); ++id)
+    if (!is_valid_utf8(vocabulary[id]))
+      return fail(Code::corrupt, fmt::format("piece {}: expected UTF-8, found the bytes {}", id, to_hex(std::string_view(vocabulary[id]).substr(0, 16))));
   for (std::size_t id = 0; id < vocabulary.size(); ++id) w.trie_.add(vocabulary[id], static_cast<TokenId>(id));
   const auto find = [&](std::string_view piece, TokenId& id) -> Status {
     const std::uint32_t node = w.trie_.walk(piece);
     if (piece.empty() || node == Trie::none || w.trie_.value(node) == Trie::none)
-      return fail(Code::corrupt, fmt::format("the vocabulary has no \"{}\"", piece));
+      return fail(Code::corrupt, fmt::format("expected the piece \"{}\" in the vocabulary, found {} others", shown(piece), vocabulary.size()));
     id = w.trie_.value(node);
     return {};
   };
@@ -60,17 +66,18 @@ Result<WordPiece> WordPiece::parse_json(std::string_view text) {
   const json::value document = TRY(weir::parse_json(text, 16));
   const json::object* root = document.if_object();
   const json::object* model = root == nullptr ? nullptr : find_object(*root, "model");
-  if (model == nullptr) return fail(Code::corrupt, "no member \"model\"", "tokenizer.json");
+  if (model == nullptr) return fail(Code::corrupt, "expected the member model, found none");
   if (const auto type = find_string(*model, "type"); type && *type != "WordPiece")
-    return fail(Code::refused, fmt::format("the tokenizer is {}; WordPiece is read", *type), "tokenizer.json");
+    return fail(Code::refused, fmt::format("the tokenizer: expected WordPiece, found {}", shown(*type)));
   const json::object* pieces = find_object(*model, "vocab");
-  if (pieces == nullptr) return fail(Code::corrupt, "no member \"model.vocab\"", "tokenizer.json");
+  if (pieces == nullptr) return fail(Code::corrupt, "expected the member model.vocab, found none");
   std::vector<std::string> vocabulary(pieces->size());
   std::vector<bool> seen(pieces->size());
   for (const auto& [piece, id] : *pieces) {
     const std::int64_t* n = id.if_int64();
     if (n == nullptr || *n < 0 || static_cast<std::uint64_t>(*n) >= vocabulary.size() || seen[static_cast<std::size_t>(*n)])
-      return fail(Code::corrupt, fmt::format("the ids of {} pieces are not 0 to {}, each once", vocabulary.size(), vocabulary.size() - 1), "tokenizer.json");
+      return fail(Code::corrupt,
+                  fmt::format("expected the ids 0 to {}, each once, found {} for \"{}\"", vocabulary.size() - 1, shown(&id), shown(std::string_view(piece))));
     seen[static_cast<std::size_t>(*n)] = true;
     vocabulary[static_cast<std::size_t>(*n)] = piece;
   }
@@ -81,12 +88,12 @@ Result<WordPiece> WordPiece::parse_json(std::string_view text) {
     options.word_limit = static_cast<std::size_t>(*limit);
   if (const json::object* normalizer = find_object(*root, "normalizer")) {
     if (const auto type = find_string(*normalizer, "type"); type && *type != "BertNormalizer")
-      return fail(Code::refused, fmt::format("the normaliser is {}; BertNormalizer is read", *type), "tokenizer.json");
+      return fail(Code::refused, fmt::format("the normaliser: expected BertNormalizer, found {}", shown(*type)));
     options.lower = find_bool(*normalizer, "lowercase").value_or(true);
     options.chinese = find_bool(*normalizer, "handle_chinese_chars").value_or(true);
     options.clean = find_bool(*normalizer, "clean_text").value_or(true);
     if (find_bool(*normalizer, "strip_accents").value_or(options.lower) != options.lower)
-      return fail(Code::refused, "a normaliser that lowers but keeps accents, or the reverse", "tokenizer.json");
+      return fail(Code::refused, fmt::format("the normaliser: expected strip_accents to be as lowercase is, {}, found {}", options.lower, !options.lower));
   }
   return build(vocabulary, std::move(options));
 }

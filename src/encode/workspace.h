@@ -32,14 +32,17 @@ class Buffer {
 class ActivationBuffer {
  public:
   ActivationBuffer() = default;
-  ActivationBuffer(math::Format format, std::size_t rows, std::size_t inputs, std::size_t groups)
-      : bytes_(math::Activations::bytes(rows, inputs * math::bytes_of(format) / 64)),
+  ActivationBuffer(math::Format format, std::size_t rows, std::size_t inputs, std::size_t groups, std::byte* borrowed = nullptr)
+      : bytes_(borrowed == nullptr ? bytes_of(format, rows, inputs) : 0),
         scale_(format == math::Format::int8 ? (rows + 31) / 32 * 32 * groups : 0),
         shift_(scale_.size()),
-        view_{format, bytes_.get(), inputs * math::bytes_of(format) / 64, groups, scale_.data(), shift_.data()} {}
+        view_{format, borrowed == nullptr ? bytes_.get() : borrowed, inputs * math::bytes_of(format) / 64, groups, scale_.data(), shift_.data()} {}
   ActivationBuffer(ActivationBuffer&&) = default;
   ActivationBuffer& operator=(ActivationBuffer&&) = default;
   const math::Activations& view() const { return view_; }
+  static std::size_t bytes_of(math::Format format, std::size_t rows, std::size_t inputs) {
+    return math::Activations::bytes(rows, inputs * math::bytes_of(format) / 64);
+  }
 
  private:
   Buffer<std::byte> bytes_;
@@ -49,16 +52,17 @@ class ActivationBuffer {
 
 class Workspace {
  public:
+  // The stage of heads and the stage of rows come after one another: what the second needs lies in the first's memory.
   struct Worker {
-    Buffer<float> head;     // [tokens × 3 · head]: q, k, v
-    Buffer<float> scratch;  // of attention
-    Buffer<float> inner;    // [block × group]: a part of the feed-forward's hidden rows
-    ActivationBuffer inner_rows;
+    Buffer<float> head;           // [tokens × 3 · head]: q, k, v; or [block × group]: a part of the feed-forward's hidden rows
+    Buffer<float> scratch;        // of attention; or `inner_rows`
+    ActivationBuffer inner_rows;  // [block × group]
+    ActivationBuffer block;       // [block × hidden], many tokens only: the rows that are worked on
   };
   std::size_t tokens = 0;
-  Buffer<float> x, y;   // [tokens × hidden]: the residual stream; attention's output
-  Buffer<float> parts;  // [groups × few rows × hidden], several workers only: what each group of the feed-forward adds
-  ActivationBuffer rows;
+  Buffer<float> x, y;     // [tokens × hidden]: the residual stream; attention's output
+  Buffer<float> parts;    // [groups × few rows × hidden], several workers only: what each group of the feed-forward adds
+  ActivationBuffer rows;  // [tokens × hidden], not for many tokens
   std::vector<Worker> workers;
   // Where given: the greatest magnitude of each channel that went into a layer's qkv and up, layer after layer.
   struct Seen {
