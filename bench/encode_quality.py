@@ -41,7 +41,7 @@ def spearman(a, b):
 
 
 def encode(weir, model, precision, texts):
-    """(vectors by text, peak resident MB of the largest process, seconds)"""
+    """(vectors by text, resident MB of the process that encodes once it has, seconds)"""
     lines = "".join(json.dumps({"id": str(i), "title": t, "content_text": ""}) + "\n" for i, t in enumerate(texts)).encode()
     began = time.monotonic()
     child = subprocess.Popen([weir, "encode", "--model", model, "--precision", precision], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -50,13 +50,15 @@ def encode(weir, model, precision, texts):
         child.stdin.write(lines)
         child.stdin.close()
         os._exit(0)
+    vectors = [json.loads(child.stdout.readline())["_weir"].get("vector") for _ in texts]
+    seconds = time.monotonic() - began
+    resident = next(int(line.split()[1]) / 1000 for line in open(f"/proc/{child.pid}/status") if line.startswith("VmRSS"))
     child.stdin.close()
-    vectors = [json.loads(line)["_weir"].get("vector") for line in child.stdout]
-    _, status, usage = os.wait4(child.pid, 0)
     os.wait()
+    status = child.wait()
     if status != 0 or len(vectors) != len(texts):
         raise SystemExit(f"weir encode failed for {model} {precision}")
-    return dict(zip(texts, vectors)), usage.ru_maxrss / 1024, time.monotonic() - began
+    return dict(zip(texts, vectors)), resident, seconds
 
 
 def main():

@@ -17,6 +17,7 @@
 #include "engine/threads.h"
 #include "html/html.h"
 #include "ingest/parse.h"
+#include "math/cpu.h"
 #include "math/probe.h"
 
 namespace weir::cli {
@@ -208,6 +209,7 @@ void add_bench_commands(CLI::App& app, BenchArguments& arguments) {
 }
 
 int bench(const BenchArguments& arguments, bool as_json) {
+  if (const auto row = math::choose_row(); !row) return print_error(row.error(), as_json);
   if (arguments.what == "attention") return bench_attention(arguments, as_json);
   if (arguments.what == "kernels") return bench_kernels(arguments, as_json);
   return arguments.what == "parse" ? bench_parse(arguments, as_json) : bench_encode(arguments, as_json);

@@ -17,6 +17,7 @@
 #include "engine/parse_child.h"
 #include "engine/threads.h"
 #include "guard/guard.h"
+#include "math/cpu.h"
 #include "rank/rank.h"
 #include "types/signal.h"
 
@@ -292,6 +293,7 @@ json::array to_json(const std::vector<Part>& parts) {
 }  // namespace
 
 int rank(const RankArguments& arguments, bool as_json) {
+  if (const auto row = math::choose_row(); !row) return print_error(row.error(), as_json);
   auto started = sandbox();
   if (!started) return print_error(started.error(), as_json);
   std::unique_ptr<Sandbox> child = std::move(*started);

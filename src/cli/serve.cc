@@ -16,6 +16,7 @@
 #include "cli/terminal.h"
 #include "http/router.h"
 #include "http/server.h"
+#include "math/cpu.h"
 #include "store/store.h"
 
 namespace weir::cli {
@@ -87,6 +88,7 @@ int serve(const Options& options, const ServeArguments& arguments) {
   ::mallopt(M_TRIM_THRESHOLD, 131072);  // NOLINT(concurrency-mt-unsafe)
   set_log_json(arguments.log_json);
 
+  if (const auto row = math::choose_row(); !row) log_warn("serve", "{}", row.error().text());
   auto engine = Engine::open(
       {.data = options.data, .model = options.model, .model_name = options.model_name, .allow_net = options.allow_net, .program = "/proc/self/exe"});
   if (!engine) {

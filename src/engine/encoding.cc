@@ -217,6 +217,7 @@ void Encoding::run(std::stop_token stop) {
       {
         const std::scoped_lock lock(mutex_);
         progress_.encoded += static_cast<std::int64_t>(*done);
+        progress_.cache = encoder_->cache_stats();
         const double seconds = std::chrono::duration<double>(clock_.steady() - began).count();
         progress_.items_per_second = 0.9 * progress_.items_per_second + 0.1 * static_cast<double>(*done) / std::max(seconds, 1e-6);
       }

@@ -32,6 +32,7 @@ class Encoding {
     std::int64_t encoded = 0, queued = 0;
     std::string error;
     double items_per_second = 0;
+    Encoder::CacheStats cache;
   };
 
   Encoding(store::Store& store, const Clock& clock, std::string model_name, std::size_t threads, std::function<void(const Progress&)> progress);

@@ -103,6 +103,9 @@ std::vector<Metric> Engine::metrics() {
     const Encoding::Progress progress = own.encoding->progress();
     counter("weir_encoded_total", "Items encoded since the start", static_cast<double>(progress.encoded));
     gauge("weir_encode_items_per_second", "Speed of encoding", progress.items_per_second);
+    counter("weir_encode_cache_hits_total", "Texts whose vector was still in memory", static_cast<double>(progress.cache.hits));
+    counter("weir_encode_cache_misses_total", "Texts that were encoded", static_cast<double>(progress.cache.misses));
+    gauge("weir_encode_cache_entries", "Vectors kept in memory", static_cast<double>(progress.cache.entries));
     gauge("weir_model_loaded", "1 when the encoder's weights are in memory", progress.loaded ? 1 : 0);
   }
   return out;

@@ -37,6 +37,12 @@ class ForYou(unittest.TestCase):
             taught = until(lambda: (lambda a: a if any(p['part'].startswith('taste') for p in a['why']) else None)(why('space7')), 60)
             self.assertTrue(taught['enough'])
             until(lambda: b'weir_encode_queued 0\n' in server.get('/metrics').body, 60)
+            figures = dict(line.rsplit(' ', 1) for line in server.get('/metrics').body.decode().splitlines() if line.startswith('weir_encode_cache'))
+            self.assertEqual(float(figures['weir_encode_cache_misses_total']), 16, figures)
+            self.assertEqual(float(figures['weir_encode_cache_entries']), 16, figures)
+            again = [dict(item, id=item['id'] + '-copy') for item in items[:5]]
+            self.assertEqual(server.post(f'/api/sources/{source}/items', again).json['stored'], 5)
+            until(lambda: b'weir_encode_cache_hits_total 5\n' in server.get('/metrics').body, 60)
             for liked in ('space6', 'space7'):
                 for disliked in ('sport6', 'sport7'):
                     self.assertGreater(why(liked)['score'], why(disliked)['score'])
