@@ -106,7 +106,7 @@ struct Encoder::Model {
       }
       if (!idle.empty()) idle.pop_back();  // instead of it: a thread has one
     }
-    return transformer.make_workspace(Transformer::many(tokens) ? source.max_tokens : std::min(batch_tokens, source.max_tokens), workers);
+    return transformer.make_workspace(Transformer::many(tokens) ? source.max_tokens : std::max(tokens, std::min(batch_tokens, source.max_tokens)), workers);
   }
   void give_back(std::unique_ptr<Workspace> w) const {
     const std::scoped_lock lock(mutex);

@@ -1,5 +1,5 @@
 """`weir encode` on the real models: what it needs, and what it says when something is wrong."""
-import json, os, pathlib, subprocess, sys, tempfile, unittest
+import json, os, pathlib, subprocess, sys, tempfile, threading, unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from weirtest import BIN, need_binary, weir  # noqa: E402
@@ -31,12 +31,17 @@ class Needs(unittest.TestCase):
                 self.assertEqual(len(json.loads(child.stdout.readline())['_weir']['vector']), 384)
                 fields = pathlib.Path(f'/proc/{child.pid}/stat').read_text().rsplit(')', 1)[1].split()
                 seconds = (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
-                long = line(content_text='word ' * 2000) * 64
-                child.stdin.write((line(content_text='a text that is short') + long.replace('word ', 'other ', 1)).encode())
-                child.stdin.flush()
-                for _ in range(65):
+                def feed():
+                    for n in range(64):
+                        child.stdin.write(line(content_text=f'{n} ' + 'word ' * (1000 if n % 2 else 10)).encode())
+                    child.stdin.flush()
+                feeder = threading.Thread(target=feed)
+                feeder.start()
+                for _ in range(64):
                     child.stdout.readline()
-                resident = next(int(row.split()[1]) / 1000 for row in open(f'/proc/{child.pid}/status') if row.startswith('VmRSS'))
+                feeder.join()
+                status = pathlib.Path(f'/proc/{child.pid}/status').read_text()
+                resident = int(status.split('VmRSS:')[1].split()[0]) / 1000
                 child.stdin.close()
                 self.assertEqual(child.wait(), 0)
             print(f'{name}: first vector after {seconds:.2f} s of CPU, {resident:.1f} MB resident with two threads')
