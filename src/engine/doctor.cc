@@ -189,8 +189,9 @@ std::vector<Diagnosis> Engine::doctor(bool thorough) {
       out.push_back({"encoding", bad, progress.error + "; " + waiting, "see model and cpu above; it is tried again every minute"});
     else if (!own.running) out.push_back({"encoding", behind ? note : ok, waiting, behind ? "weir serve encodes them, the newest first" : ""});
     else
-      out.push_back({"encoding", behind ? note : ok, fmt::format("{}, {:.0f} are done a second; {} of {} texts were still in the cache", waiting, progress.items_per_second, progress.cache.hits,
-                                                                          progress.cache.hits + progress.cache.misses),
+      out.push_back({"encoding", behind ? note : ok,
+                     fmt::format("{}, {:.0f} are done a second; {} of {} texts were still in the cache", waiting, progress.items_per_second,
+                                 progress.cache.hits, progress.cache.hits + progress.cache.misses),
                      behind ? "nothing to do: the newest come first; faster with the model minilm or a larger WEIR_THREADS" : ""});
   }
   return out;
