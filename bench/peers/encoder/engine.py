@@ -74,7 +74,9 @@ class OpenVino(Engine):
             queue.wait_all()
         if self.streams > 1:
             self.many = many
-        self.run(padded([[101] * 16]))  # held to AVX2 its int8 softmax fails ("could not execute a primitive") if the first batch it sees is of an odd length
+        # Held to AVX2 its int8 softmax fails ("could not execute a primitive") if the first batch that a stream sees is of an odd length.
+        self.many([padded([[101] * 16])] * 8 * self.streams)
+        self.run(padded([[101] * 16]))
         self.version, self.compiled = openvino.__version__.split("-")[0], compiled
 
     def parts(self):
