@@ -128,12 +128,12 @@ def thread_sanitized(test, argument):
 
 
 def fuzz(program):
-    """libFuzzer from our corpus on, for a while; what it finds new is not kept, what crashes is."""
+    """libFuzzer from our corpus on, for a while; what it finds new is not kept, what crashes is. (Its own exit code for a crash is 77, a skip's.)"""
     name, seconds = program.name.removeprefix('weir_').removesuffix('_fuzz'), int(os.environ.get('WEIR_FUZZ_SECONDS') or 60)
     found = ROOT / 'build-fuzz/found'
     found.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='weir-fuzz.') as corpus:
-        return command([program, f'-max_total_time={seconds}', '-timeout=20', '-rss_limit_mb=2500', '-max_len=65536', '-print_final_stats=1', f'-artifact_prefix={found}/{name}-',
+        return command([program, f'-max_total_time={seconds}', '-error_exitcode=1', '-timeout=20', '-rss_limit_mb=2500', '-max_len=65536', '-print_final_stats=1', f'-artifact_prefix={found}/{name}-',
                         corpus, ROOT / 'fuzz/corpus' / name], seconds + 120)
 
 
