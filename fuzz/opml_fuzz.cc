@@ -5,6 +5,7 @@
 #include <tuple>
 #include <vector>
 
+#include "base/text.h"
 #include "ingest/opml.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -16,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto order = [](const OpmlSource& a, const OpmlSource& b) { return std::tie(a.folders, a.url, a.title) < std::tie(b.folders, b.url, b.title); };
   std::vector<OpmlSource> before = opml->sources, after = again->sources;
   for (OpmlSource& source : before)
-    if (source.title.empty()) source.title = source.url;  // an outline must have a text
+    if (source.title.empty()) source.title = collapse_spaces(source.url);  // an outline must have a text
   std::ranges::sort(before, order);
   std::ranges::sort(after, order);
   if (before != after) std::abort();

@@ -125,9 +125,10 @@ std::string write_opml(const Opml& opml) {
     out += ' ';
     out += name;
     out += "=\"";
-    for (const char c : std::string_view(value)) {  // line ends would become spaces
+    for (const char c : std::string_view(value)) {  // bare line ends and tabs become a reader's spaces
       if (c == '\n') out += "&#10;";
-      else if (static_cast<unsigned char>(c) >= ' ' || c == '\t') xml::append_escaped(out, {&c, 1});
+      else if (c == '\t') out += "&#9;";
+      else if (static_cast<unsigned char>(c) >= ' ') xml::append_escaped(out, {&c, 1});
     }
     out += '"';
   };
