@@ -11,6 +11,7 @@ class BenchAttention(unittest.TestCase):
 
     def test_every_form(self):
         rows = [json.loads(line) for line in weir('--json', 'bench', 'attention', '--lengths', '5,16', '--heads', '1,4', '--head-columns', '8', '--seconds', '0.01')[1].splitlines()]
+        rows = [row for row in rows if 'left_out' not in row]  # on a busy machine 16 tokens may; the first length never is
         self.assertEqual({row['heads'] for row in rows}, {1, 4})
         self.assertEqual({row['tokens'] for row in rows}, {5, 16})
         names = {row['form'] for row in rows}
