@@ -76,7 +76,12 @@ struct Kernels {
   float (*softmax_step)(const float* x, std::size_t n, float top, float* out, std::size_t stride, float* sum);
   void (*exp)(float* x, std::size_t n);
   void (*gelu)(float* x, std::size_t n);
+  void (*tanh)(float* x, std::size_t n);
   float (*dot)(const float* a, const float* b, std::size_t n);
+  void (*dot_rows)(View<const float> rows, const float* x, float* y);  // y[r] = dot(rows[r], x), the same bits
+  // y[c] += Σᵣ w[r] · rows[r][c]: one chain of fused multiply-adds over ascending r, as in a product; nothing is packed.
+  void (*add_rows)(const float* w, View<const float> rows, float* y);
+  bool (*finite)(const float* x, std::size_t n);  // no NaN, no infinity
   // Multiply-adds on registers alone, to measure a product against: returns how many operations (two a multiply-add) it did.
   double (*peak)(Format format, std::size_t iterations);
 };

@@ -53,6 +53,8 @@ void softmax_rows(View<float> x) {
 
 void gelu(std::span<float> x) { kernels().gelu(x.data(), x.size()); }
 
+void tanh(std::span<float> x) { kernels().tanh(x.data(), x.size()); }
+
 void layer_norm(View<const float> x, std::span<const float> scale, std::span<const float> shift, float epsilon, View<float> out) {
   CHECK(scale.size() == x.columns && shift.size() == x.columns && out.rows == x.rows && out.columns == x.columns);
   for (std::size_t r = 0; r < x.rows; ++r)
@@ -67,7 +69,14 @@ float dot(std::span<const float> a, std::span<const float> b) {
 
 void dot_rows(View<const float> rows, std::span<const float> x, std::span<float> y) {
   CHECK(rows.columns == x.size() && rows.rows == y.size());
-  for (std::size_t i = 0; i < rows.rows; ++i) y[i] = kernels().dot(rows.data + i * rows.stride, x.data(), x.size());
+  kernels().dot_rows(rows, x.data(), y.data());
+}
+
+bool finite(std::span<const float> x) { return kernels().finite(x.data(), x.size()); }
+
+void add_rows(std::span<const float> w, View<const float> rows, std::span<float> y) {
+  CHECK(rows.rows == w.size() && rows.columns == y.size());
+  kernels().add_rows(w.data(), rows, y.data());
 }
 
 std::vector<Ranked> top_k(std::span<const float> values, std::size_t k) {

@@ -29,14 +29,19 @@ void exp(std::span<float> x);
 void softmax_rows(View<float> x);
 // x · Φ(x) with the error function (Hendrycks & Gimpel 2016, arXiv:1606.08415). Absolute error ≤ 5e-7 · max(1, |x|).
 void gelu(std::span<float> x);
+// Absolute error ≤ 2e-7.
+void tanh(std::span<float> x);
 // (x - mean) / sqrt(variance + epsilon) · scale + shift, two passes (Ba 2016, arXiv:1607.06450). `out` may be `x`. Absolute error
 // ≤ 2e-6 · (|scale| · (|normalised x| + greatest |x| / deviation) + |shift|) for up to 1,024 columns.
 void layer_norm(View<const float> x, std::span<const float> scale, std::span<const float> shift, float epsilon, View<float> out);
 
 // 16 partial sums, then a fixed tree: error ≤ (n / 16 + 5) · 2⁻²⁴ · Σ|a·b|.
 float dot(std::span<const float> a, std::span<const float> b);
+bool finite(std::span<const float> x);  // no NaN, no infinity
 // y[i] = dot(rows[i], x)
 void dot_rows(View<const float> rows, std::span<const float> x, std::span<float> y);
+// y += Σᵣ w[r] · row r: a product of one row without packing. Each element is one chain of fused multiply-adds over r in ascending order.
+void add_rows(std::span<const float> w, View<const float> rows, std::span<float> y);
 
 struct Ranked {
   float value;

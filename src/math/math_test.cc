@@ -109,6 +109,58 @@ TEST_P(OfRow, Gelu) {
   EXPECT_EQ(edges[2], 1e30F);
 }
 
+TEST_P(OfRow, Tanh) {
+  for (const float scale : {0.01F, 1.0F, 20.0F})
+    everywhere(
+        scale, [](const Kernels& k, float* x, std::size_t n) { k.tanh(x, n); },
+        [](std::span<const float> in, std::span<const float> out) {
+          for (std::size_t i = 0; i < in.size(); ++i) { EXPECT_NEAR(out[i], std::tanh(static_cast<double>(in[i])), 2e-7) << in[i]; }
+        });
+  float edges[] = {nan, 0, inf, -inf, 1e30F, -1e30F};
+  row->tanh(edges, 6);
+  EXPECT_TRUE(std::isnan(edges[0]));
+  EXPECT_EQ(edges[1], 0);
+  for (const int i : {2, 4}) EXPECT_NEAR(edges[i], 1, 2e-7);
+  for (const int i : {3, 5}) EXPECT_NEAR(edges[i], -1, 2e-7);
+}
+
+TEST_P(OfRow, Finite) {
+  for (std::size_t n = 0; n <= 150; ++n) {
+    std::vector<float> x(n, 3.4e38F);  // what a sum of them would not hold
+    ASSERT_TRUE(row->finite(x.data(), n));
+    for (std::size_t i = 0; i < n; i += 1 + n / 20)
+      for (const float bad : {nan, inf, -inf}) {
+        x[i] = bad;
+        ASSERT_FALSE(row->finite(x.data(), n)) << n << " " << i << " " << bad;
+        x[i] = -3.4e38F;
+      }
+  }
+}
+
+TEST_P(OfRow, DotAndAddRows) {
+  for (const std::size_t columns : {1, 3, 15, 16, 17, 63, 64, 65, 130})
+    for (const std::size_t count : {0, 1, 2, 7, 33}) {
+      const std::size_t stride = columns + 3;
+      const std::vector<float> rows = random_floats(count * stride + 1, 1, static_cast<unsigned>(columns)), w = random_floats(count, 1, 7),
+                               before = random_floats(columns + 1, 1, 8);
+      std::vector<float> mine = before, judge = before;
+      const View<const float> view(rows.data() + 1, count, columns, stride);
+      row->add_rows(w.data(), view, mine.data());
+      kernels(Row::scalar)->add_rows(w.data(), view, judge.data());
+      ASSERT_TRUE(same_bits(mine, judge)) << columns << " " << count;
+      ASSERT_EQ(mine.back(), before.back());  // nothing is written beyond
+      std::vector<float> dots(count + 1, 77.0F);
+      row->dot_rows(view, before.data(), dots.data());
+      for (std::size_t r = 0; r < count; ++r) ASSERT_EQ(dots[r], row->dot(view.row(r).data(), before.data(), columns));
+      ASSERT_EQ(dots[count], 77.0F);
+      for (std::size_t c = 0; c < columns; ++c) {
+        float exact = before[c];
+        for (std::size_t r = 0; r < count; ++r) exact = std::fma(w[r], view(r, c), exact);
+        ASSERT_EQ(mine[c], exact) << columns << " " << count;
+      }
+    }
+}
+
 TEST_P(OfRow, Softmax) {
   for (const float scale : {1.0F, 50.0F})
     everywhere(
@@ -489,6 +541,18 @@ TEST(Math, GemmOfAnyShape) {
           EXPECT_EQ(c[i * (n + 2) + n], 1.0F);  // between the rows nothing is written
         }
       }
+}
+
+TEST(Math, Transpose) {
+  for (std::size_t rows = 1; rows <= 37; ++rows)
+    for (const std::size_t columns : {1, 2, 3, 4, 5, 8, 15, 16, 19, 33}) {
+      const std::size_t stride = columns + 2, turned = rows + 1;
+      const std::vector<float> from = random_floats(rows * stride, 1, static_cast<unsigned>(rows));
+      std::vector<float> to(columns * turned, 7);
+      transpose(View<const float>(from.data(), rows, columns, stride), View<float>(to.data(), columns, rows, turned));
+      for (std::size_t j = 0; j < columns; ++j)
+        for (std::size_t i = 0; i < turned; ++i) ASSERT_EQ(to[j * turned + i], i < rows ? from[i * stride + j] : 7) << rows << " × " << columns;
+    }
 }
 
 TEST(Math, GemmKeepsWhatIsNotFinite) {

@@ -88,7 +88,52 @@ std::vector<float> Packed::greatest_by_input() const {
   return greatest;
 }
 
+namespace {
+
+using Four = float __attribute__((vector_size(16)));
+
+Four load(const float* p) {
+  Four x;
+  std::memcpy(&x, p, 16);
+  return x;
+}
+
+// 4 × 4 values, row by row with those strides.
+void transpose_four(const float* from, std::size_t stride, float* to, std::size_t to_stride) {
+  const Four a = load(from), b = load(from + stride), c = load(from + 2 * stride), d = load(from + 3 * stride);
+  const Four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  const Four up = __builtin_shufflevector(a, b, 2, 6, 3, 7), down = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  const Four out[] = {__builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7), __builtin_shufflevector(up, down, 0, 1, 4, 5),
+                      __builtin_shufflevector(up, down, 2, 3, 6, 7)};
+  for (std::size_t i = 0; i < 4; ++i) std::memcpy(to + i * to_stride, &out[i], 16);
+}
+
+}  // namespace
+
+void transpose(View<const float> from, View<float> to) {
+  CHECK(to.rows == from.columns && to.columns == from.rows);
+  constexpr std::size_t line = 16;  // what is written stays in a cache line
+  const std::size_t rows = from.rows / 4 * 4, columns = from.columns / 4 * 4;
+  for (std::size_t first = 0; first < rows; first += line)
+    for (std::size_t j = 0; j < columns; j += 4)
+      for (std::size_t i = first; i < std::min(first + line, rows); i += 4)
+        transpose_four(from.data + i * from.stride + j, from.stride, to.data + j * to.stride + i, to.stride);
+  for (std::size_t i = 0; i < from.rows; ++i)
+    for (std::size_t j = i < rows ? columns : 0; j < from.columns; ++j) to(j, i) = from(i, j);
+}
+
 Packed Packed::rows(View<const float> w, Format format) {
+  if (format == Format::f32) {  // 16 outputs of 16 inputs lie as a block, turned around
+    Packed p;
+    p.allocate(w.rows, w.columns, format);
+    for (std::size_t o = 0; o < w.rows; o += 16)
+      for (std::size_t k = 0; k < w.columns; k += 16) {
+        const std::size_t outputs = std::min<std::size_t>(16, w.rows - o), inputs = std::min<std::size_t>(16, w.columns - k);
+        std::byte* to = p.bytes_.get() + o / panel_outputs * p.steps_ * 2048 + o % panel_outputs / 16 * 1024 + k / 16 * 2048;
+        transpose({w.data + o * w.stride + k, outputs, inputs, w.stride}, {reinterpret_cast<float*>(to), inputs, outputs, 16});
+      }
+    return p;
+  }
   return from(w.rows, w.columns, format, [&](std::size_t o) { return w.data + o * w.stride; });
 }
 

@@ -66,4 +66,7 @@ class Packed {
   std::unique_ptr<float[], Free> scales_, sums_;
 };
 
+// to = fromᵀ: [columns × rows] of `from`.
+void transpose(View<const float> from, View<float> to);
+
 }  // namespace weir::math

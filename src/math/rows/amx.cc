@@ -16,8 +16,9 @@ namespace {
 }  // namespace
 
 extern const Kernels amx_kernels;
-const Kernels amx_kernels{Row::amx, true,       true,        product_amx,      attention_all, attention_amx, layer_norm_all, quantise_all,
-                          add_all,  add_q4_all, softmax_all, softmax_step_all, exp_all,       gelu_all,      dot_all,        peak_amx};
+const Kernels amx_kernels{Row::amx,     true,    true,         product_amx,  attention_all,    attention_amx, layer_norm_all,
+                          quantise_all, add_all, add_q4_all,   softmax_all,  softmax_step_all, exp_all,       gelu_all,
+                          tanh_all,     dot_all, dot_rows_all, add_rows_all, finite_all,       peak_amx};
 
 }  // namespace weir::math
 #endif

@@ -98,6 +98,19 @@ void gelu_all(float* x, size_t n) {
   }
 }
 
+// 1 - 2 / (e^2x + 1), |error| ≤ 2e-7; beyond ±10 it is ±1.
+void tanh_all(float* x, size_t n) {
+  const F one = Lanes::set(1.0F);
+  for (size_t i = 0; i < n; i += 16) {
+    const size_t m = least(16, n - i);
+    const F v = Lanes::load(x + i, m, 0.0F);
+    const F bounded = Lanes::min(Lanes::max(v, Lanes::set(-10.0F)), Lanes::set(10.0F));
+    const F e = exp_lanes(Lanes::add(bounded, bounded));
+    const F t = Lanes::sub(one, Lanes::div(Lanes::set(2.0F), Lanes::add(e, one)));
+    Lanes::store(x + i, Lanes::unordered(v, v, t), m);
+  }
+}
+
 float dot_all(const float* a, const float* b, size_t n) {
   F s = Lanes::zero();
   size_t i = 0;
@@ -106,10 +119,62 @@ float dot_all(const float* a, const float* b, size_t n) {
   return Lanes::sum(s);
 }
 
+// Four rows at a time: each sum is a chain, and four chains run side by side.
+void dot_rows_all(View<const float> rows, const float* x, float* y) {
+  const size_t n = rows.columns, whole = n / 16 * 16;
+  size_t r = 0;
+  for (; r + 4 <= rows.rows; r += 4) {
+    const float* row = rows.data + r * rows.stride;
+    F s[4];
+    WEIR_UNROLL for (int h = 0; h < 4; ++h) s[h] = Lanes::zero();
+    for (size_t i = 0; i < whole; i += 16) {
+      const F v = Lanes::load(x + i);
+      WEIR_UNROLL for (int h = 0; h < 4; ++h) s[h] = Lanes::fma(Lanes::load(row + h * rows.stride + i), v, s[h]);
+    }
+    if (whole < n) {
+      const F v = Lanes::load(x + whole, n - whole, 0.0F);
+      WEIR_UNROLL for (int h = 0; h < 4; ++h) s[h] = Lanes::fma(Lanes::load(row + h * rows.stride + whole, n - whole, 0.0F), v, s[h]);
+    }
+    WEIR_UNROLL for (int h = 0; h < 4; ++h) y[r + h] = Lanes::sum(s[h]);
+  }
+  for (; r < rows.rows; ++r) y[r] = dot_all(rows.data + r * rows.stride, x, n);
+}
+
+// 0 · x is 0 or NaN: the sum of all tells.
+bool finite_all(const float* x, size_t n) {
+  F s[4];
+  WEIR_UNROLL for (int h = 0; h < 4; ++h) s[h] = Lanes::zero();
+  size_t i = 0;
+  for (; i + 64 <= n; i += 64) WEIR_UNROLL for (int h = 0; h < 4; ++h) s[h] = Lanes::fma(Lanes::load(x + i + h * 16), Lanes::zero(), s[h]);
+  for (; i < n; i += 16) s[0] = Lanes::fma(Lanes::load(x + i, least(16, n - i), 0.0F), Lanes::zero(), s[0]);
+  return Lanes::sum(Lanes::add(Lanes::add(s[0], s[1]), Lanes::add(s[2], s[3]))) == 0;
+}
+
 void add_all(float* x, const float* y, size_t n) {
   size_t i = 0;
   for (; i + 16 <= n; i += 16) Lanes::store(x + i, Lanes::add(Lanes::load(x + i), Lanes::load(y + i)));
   if (i < n) Lanes::store(x + i, Lanes::add(Lanes::load(x + i, n - i, 0.0F), Lanes::load(y + i, n - i, 0.0F)), n - i);
+}
+
+// 64 columns at a time stay in registers.
+void add_rows_all(const float* w, View<const float> rows, float* y) {
+  size_t c = 0;
+  for (; c + 64 <= rows.columns; c += 64) {
+    F s[4];
+    WEIR_UNROLL for (int h = 0; h < 4; ++h) s[h] = Lanes::load(y + c + h * 16);
+    for (size_t r = 0; r < rows.rows; ++r) {
+      const F f = Lanes::set(w[r]);
+      const float* row = rows.data + r * rows.stride + c;
+      WEIR_UNROLL for (int h = 0; h < 4; ++h) s[h] = Lanes::fma(f, Lanes::load(row + h * 16), s[h]);
+    }
+    WEIR_UNROLL for (int h = 0; h < 4; ++h) Lanes::store(y + c + h * 16, s[h]);
+  }
+  for (; c < rows.columns; c += 16) {
+    const size_t m = least(16, rows.columns - c);
+    F s = Lanes::load(y + c, m, 0.0F);
+    for (size_t r = 0; r < rows.rows; ++r) s = Lanes::fma(Lanes::set(w[r]), Lanes::load(rows.data + r * rows.stride + c, m, 0.0F), s);
+    Lanes::store(y + c, s, m);
+  }
 }
 
 inline float half_to_float(std::uint16_t h) {  // IEEE binary16, subnormals too
