@@ -7,8 +7,10 @@
 // (→ ∞), since d entropy / d log temperature = the variance of z / temperature under the weights, ≥ 0. Found by bisection on log temperature, with Newton's
 // step where it stays inside. A target beyond what the row's keys allow gets the nearest there is.
 //
-// Backward, with dz from the normaliser: ∂age = −Σᵢ dz/τ, ∂τ = Σ dz·age/τ², ∂importance = Σᵢ dz/importance, ∂temperature = −Σ dz·z/temperature.
-// A stream has one fixed query: (m, l, acc) a head, and m falls by dt/τ. Cost: as dot_product with rows of weights
+// Backward, with dz from the normaliser: ∂age = −Σᵢ dz/τ, ∂τ = Σ dz·age/τ², ∂importance = Σᵢ dz/importance, ∂temperature = −Σ dz·z/temperature. With a target
+// the temperature follows the logits so that the entropy H stays: d log temperature = −Σ pₖ(log pₖ + H)·dzₖ / (temperature·V), V = Σ pₖ(log pₖ + H)²; and so
+// ∂zᵢ = dzᵢ − Σₖ dzₖ·log pₖ · pᵢ(log pᵢ + H) / V. Where the target is out of reach weights do not depend on logits: zeros.
+// A stream has one fixed query: (m, l, acc) a head, and m falls by dt/τ; it has no target, for which all logits would have to be kept. Cost: as dot_product with rows of weights
 // made whole, a block of queries at a time; with a target some ten exponentials a weight more.
 #include <algorithm>
 #include <cmath>
@@ -50,8 +52,9 @@ T temperature_for(std::span<const T> z, double target, double otherwise) {
       least = std::min(least, static_cast<double>(x));
       ++count;
     }
-  const double spread = greatest - least, wanted = std::log(std::min(target, count));
+  const double spread = greatest - least, wanted = std::log(target);
   if (count < 2 || spread == 0) return static_cast<T>(otherwise);  // the same at every temperature
+  if (target >= count) return static_cast<T>(std::min(spread * std::exp(16.0), static_cast<double>(std::numeric_limits<T>::max())));  // all alike, to rounding
   double low = std::log(spread) - 16, high = std::log(spread) + 16, at = std::clamp(std::log(otherwise), low, high);
   for (int step = 0; step < 60 && high - low > 1e-9; ++step) {
     const double inverse = std::exp(-at);
@@ -65,10 +68,11 @@ T temperature_for(std::span<const T> z, double target, double otherwise) {
       }
     mean /= sum;
     const double entropy = std::log(sum) - mean, slope = square / sum - mean * mean, error = entropy - wanted;
-    if (std::fabs(error) < 1e-12) break;
     (error > 0 ? high : low) = at;
     const double newton = at - error / slope;
-    at = newton > low && newton < high ? newton : (low + high) / 2;
+    const bool inside = newton > low && newton < high;
+    at = inside ? newton : (low + high) / 2;
+    if (std::fabs(error) < 1e-9 * slope && inside) break;  // the step squares what is left
   }
   return static_cast<T>(std::exp(at));
 }
@@ -156,6 +160,29 @@ Output<T> forward(const Settings& s, const Parameters<T>&, const Input<T>& in, c
   return output;
 }
 
+// d = ∂/∂z at the temperature that was chosen becomes ∂/∂z with the temperature that follows.
+template <class T>
+void follow_target(std::span<const T> weights, double target, std::span<T> d) {
+  double entropy = 0, variance = 0, pull = 0;
+  for (std::size_t j = 0; j < weights.size(); ++j) {
+    if (weights[j] <= 0) continue;
+    const double p = static_cast<double>(weights[j]), log_p = std::log(p);
+    entropy -= p * log_p;
+    variance += p * log_p * log_p;
+    pull += static_cast<double>(d[j]) * log_p;
+  }
+  variance -= entropy * entropy;
+  if (std::fabs(entropy - std::log(target)) > 1e-4 || variance < 1e-10) {  // out of reach
+    std::ranges::fill(d, T{0});
+    return;
+  }
+  for (std::size_t j = 0; j < weights.size(); ++j) {
+    if (weights[j] <= 0) continue;
+    const double p = static_cast<double>(weights[j]);
+    d[j] -= static_cast<T>(pull * p * (std::log(p) + entropy) / variance);
+  }
+}
+
 // What heads add up to: each key/value head has its own, summed in order.
 template <class T>
 struct Sums {
@@ -174,6 +201,7 @@ void block_backward(const Settings& s, const Sizes& n, const Keys<T>& keys, cons
   for (std::size_t r = 0; r < d.rows; ++r) {
     const std::span<T> row = d.row(r);
     weigh_backward<T>(s, b.temperature[r], View<const T>(b.weights.row(r).data(), 1, n.keys), View<T>(row.data(), 1, n.keys));
+    if (s.effective_keys != 0) follow_target<T>(b.weights.row(r), s.effective_keys, row);
     add_scaled(std::span(sums.by_key), T{1}, row.data());
     if (sums.bias.rows != 0) add_scaled(sums.bias.row(b.first + r), T{1}, row.data());
     for (std::size_t j = 0; j < n.keys; ++j) {
@@ -225,7 +253,8 @@ Gradients<T> backward(const Settings& s, const Parameters<T>&, const Input<T>& i
 template <class T>
 Status start(Stream<T>& stream) {
   const Settings& s = stream.settings;
-  if (s.effective_keys != 0) return fail(Code::invalid, fmt::format("expected no effective_keys over a stream, found {}", s.effective_keys));
+  if (s.effective_keys != 0)
+    return fail(Code::invalid, fmt::format("expected no effective_keys over a stream (its temperature hangs on all logits), found {}", s.effective_keys));
   const std::size_t shared = kv_heads(s);
   if (stream.key_columns % shared != 0 || stream.value_columns == 0 || stream.value_columns % shared != 0)
     return fail(Code::invalid,

@@ -85,21 +85,37 @@ TEST(TimeDecayed, WhatAgeAndImportanceMean) {
   EXPECT_NEAR(later[0], hour[0], 1e-12);
 }
 
-TEST(TimeDecayed, TheGradientHoldsTheChosenTemperature) {
+// Queries of any length give the same weights where the temperature follows: their gradient has no part along them. Held fixed, it does.
+TEST(TimeDecayed, TheGradientFollowsTheChosenTemperature) {
   std::mt19937_64 random(3);
   const Array<double> q = normal(random, 1, 4), k = normal(random, 5, 4), v = normal(random, 5, 2), d = normal(random, 1, 2);
   Settings settings{.form = Form::time_decayed, .effective_keys = 2.5};
   const Input<double> input{.q = q, .k = k, .v = v};
-  const auto held = forward<double>(settings, {}, input);
-  const auto by_target = backward<double>(settings, {}, input, *held, d);
+  const auto along_q = [&] {
+    const auto seen = forward<double>(settings, {}, input);
+    const auto g = backward<double>(settings, {}, input, *seen, d);
+    EXPECT_TRUE(g);
+    double sum = 0, size = 0;
+    for (std::size_t i = 0; i < 4; ++i) {
+      sum += g->q.values[i] * q.values[i];
+      size += std::fabs(g->q.values[i] * q.values[i]);
+    }
+    EXPECT_EQ(g->temperature == 0, settings.effective_keys != 0);
+    return sum / size;
+  };
+  const double chosen = forward<double>(settings, {}, input)->temperature[0];
+  EXPECT_NEAR(along_q(), 0, 1e-9);
   settings.effective_keys = 0;
-  settings.temperature = held->temperature[0];
-  const auto fixed = forward<double>(settings, {}, input);
-  const auto by_setting = backward<double>(settings, {}, input, *fixed, d);
-  ASSERT_TRUE(by_target && by_setting);
-  for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(by_target->q.values[i], by_setting->q.values[i], 1e-12);
-  EXPECT_EQ(by_target->temperature, 0);
-  EXPECT_NE(by_setting->temperature, 0);
+  settings.temperature = chosen;
+  EXPECT_GT(std::fabs(along_q()), 1e-3);
+}
+
+TEST(TimeDecayed, AStreamHasNoTarget) {
+  const Array<double> q(1, 4);
+  const auto stream = start_stream<double>({.form = Form::time_decayed, .effective_keys = 2}, {}, 4, 2, q);
+  ASSERT_FALSE(stream);
+  EXPECT_EQ(stream.error().code, Code::invalid);
+  EXPECT_NE(stream.error().message.find("expected no effective_keys over a stream"), std::string::npos) << stream.error().message;
 }
 
 TEST(TimeDecayed, AStreamOfAYearStaysExact) {

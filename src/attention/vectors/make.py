@@ -256,20 +256,25 @@ def time_decayed(case, t):
     see = visible(case, *z.shape[1:])
     temperature = t['temperature'].expand(z.shape[0], z.shape[1])
     if s.get('effective_keys'):
-        temperature = torch.tensor([[chosen(row[see[i]].detach(), s['effective_keys']) for i, row in enumerate(head)] for head in z])
-        t['chosen'] = temperature
+        temperature = torch.stack([torch.stack([chosen(row[see[i]], s['effective_keys']) for i, row in enumerate(head)]) for head in z])
+        t['chosen'] = temperature.detach()
     out, weights = looked_at(case, z / temperature[..., None], see, v)
     return join(out), weights
 
 
 def chosen(z, target):
-    """The temperature at which exp(entropy) is the target: bisection of its logarithm to the last bit."""
+    """The temperature at which exp(entropy) is the target: bisection of its logarithm to the last bit; then a step of Newton's from there, which
+    changes nothing and has the derivative of what was found."""
+    def entropy(temperature):
+        return torch.special.entr(torch.softmax(z / temperature, 0)).sum()
     low, high = math.log(1e-9), math.log(1e9)
-    for _ in range(200):
-        middle = (low + high) / 2
-        p = torch.softmax(z / math.exp(middle), 0)
-        low, high = (middle, high) if torch.exp(torch.special.entr(p).sum()) < target else (low, middle)
-    return math.exp((low + high) / 2)
+    with torch.no_grad():
+        for _ in range(200):
+            middle = (low + high) / 2
+            low, high = (middle, high) if torch.exp(entropy(math.exp(middle))) < target else (low, middle)
+    found = torch.tensor(math.exp((low + high) / 2), requires_grad=True)
+    slope, = torch.autograd.grad(entropy(found), found, retain_graph=True)
+    return found.detach() - (entropy(found.detach()) - math.log(target)) / slope.detach()
 
 
 # ---- torch's own --------------------------------------------------------------------------------------------------------------------------------
