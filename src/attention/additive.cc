@@ -24,35 +24,30 @@ namespace {
 
 std::size_t hidden(const Settings& s) { return s.hidden == 0 ? s.model : s.hidden; }
 
-// t [n × hidden] = tanh(t + c), row by row.
+// t [n × hidden] = tanh(t + c).
 template <class T>
 void squash(View<T> t, std::span<const T> c) {
-  for (std::size_t j = 0; j < t.rows; ++j) {
-    add_scaled(t.row(j), T{1}, c.data());
-    tanh_all(t.row(j));
-  }
+  for (std::size_t j = 0; j < t.rows; ++j) add_scaled(t.row(j), T{1}, c.data());
+  tanh_all(std::span<T>(t.data, t.rows * t.columns));
 }
 
 // t = tanh(pre) becomes ∂/∂pre from d = ∂/∂score; dv += and dc +=.
 template <class T>
-void squash_backward(View<T> t, std::span<const T> v, std::span<const T> d, std::span<T> dv, std::span<T> dc) {
+void squash_backward(Array<T>& t, std::span<const T> v, std::span<const T> d, std::span<T> dv, std::span<T> dc) {
+  add_rows(d, t, dv);
   for (std::size_t j = 0; j < t.rows; ++j) {
-    add_scaled(dv, d[j], t.row(j).data());
-    for (std::size_t r = 0; r < t.columns; ++r) t(j, r) = d[j] * v[r] * (1 - t(j, r) * t(j, r));
-    add_scaled(dc, T{1}, t.row(j).data());
+    T* __restrict row = t.row(j).data();
+    const T* __restrict scorer = v.data();
+    const T pull = d[j];
+    for (std::size_t r = 0; r < t.columns; ++r) row[r] = pull * scorer[r] * (1 - row[r] * row[r]);
   }
+  add_rows(std::vector<T>(t.rows, T{1}), t, dc);
 }
 
-template <class T>
-Array<T> copy_of(View<const T> x) {
-  Array<T> copy(x.rows, x.columns);
-  for (std::size_t i = 0; i < x.rows; ++i) std::ranges::copy(x.row(i), copy.row(i).begin());
-  return copy;
-}
-
-template <class T>
-void read_off(View<const T> t, std::span<const T> v, std::span<T> score) {
-  for (std::size_t j = 0; j < t.rows; ++j) score[j] = dot(t.data + j * t.stride, v.data(), t.columns);
+// Backward keeps tanh(pre) of so many rows of queries, some hundred thousand values: taking tanh again would cost as much as forward.
+std::size_t kept_rows(std::size_t keys, std::size_t hidden) {
+  constexpr std::size_t kept = std::size_t{1} << 18;
+  return std::clamp<std::size_t>(kept / std::max<std::size_t>(1, keys * hidden), 1, block_rows);
 }
 
 // A stream keeps, below its mixture: c, then M; all as wide as the widest.
@@ -100,21 +95,25 @@ Result<Sizes> additive_sizes(const Settings& s, const Input<T>& in) {
   return shared_sizes(in, in.q.rows, 1);
 }
 
+// tanh(pre) of keys [first, first + n) and one query.
 template <class T>
-void additive_scores(const Parameters<T>& p, const Array<T>& by_key, std::span<const T> by_query, std::span<T> row) {
-  constexpr std::size_t tile = 64;
-  for (std::size_t first = 0; first < row.size(); first += tile) {
-    const std::size_t count = std::min(tile, row.size() - first);
-    Array<T> t = copy_of(View<const T>(by_key.row(first).data(), count, by_key.columns));
-    squash<T>(t, by_query);
-    read_off<T>(t, p[v_a].value.values, row.subspan(first, count));
-  }
+Array<T> additive_layer(const Array<T>& by_key, std::size_t first, std::size_t n, std::span<const T> by_query) {
+  Array<T> t(n, by_key.columns);
+  std::copy_n(by_key.row(first).data(), t.values.size(), t.values.data());
+  squash<T>(t, by_query);
+  return t;
 }
 
 template <class T>
 Output<T> additive_forward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor) {
+  constexpr std::size_t tile = 64;  // of keys: stays in L1
   const Array<T> by_key = affine<T>(Shown<T>(in.mask, in.k).view, p[w].value, p[b].value.values), by_query = affine<T>(in.q, p[u].value, {});
-  return mix<T>(s, in, n, want, executor, [&](std::size_t i, std::span<T> row) { additive_scores<T>(p, by_key, by_query.row(i), row); });
+  return mix<T>(s, in, n, want, executor, [&](std::size_t i, std::span<T> row) {
+    for (std::size_t first = 0; first < row.size(); first += tile) {
+      const std::size_t count = std::min(tile, row.size() - first);
+      dot_rows(additive_layer<T>(by_key, first, count, by_query.row(i)), p[v_a].value.row(0), row.subspan(first, count));
+    }
+  });
 }
 
 template <class T>
@@ -123,11 +122,14 @@ Gradients<T> additive_backward(const Settings& s, const Parameters<T>& p, const 
   Gradients<T> g{.q = Array<T>(n.queries, in.q.columns), .k = Array<T>(n.keys, n.head), .parameters = zeros_like(p)};
   const Array<T> x = shown(in.mask, in.k), by_key = affine<T>(x, p[w].value, p[b].value.values), by_query = affine<T>(in.q, p[u].value, {});
   Array<T> d_key(by_key.rows, by_key.columns), d_query(by_query.rows, by_query.columns);
-  const auto score = [&](std::size_t i, std::span<T> row) { additive_scores<T>(p, by_key, by_query.row(i), row); };
-  mix_backward<T>(s, in, n, d_out, g, score, [&](std::size_t i, std::span<const T> d) {
-    Array<T> t = by_key;
-    squash<T>(t, by_query.row(i));
-    squash_backward<T>(t, p[v_a].value.values, d, g.parameters[v_a].value.values, d_query.row(i));
+  std::vector<Array<T>> kept(kept_rows(n.keys, by_key.columns));
+  const auto score = [&](std::size_t i, std::span<T> row) {
+    Array<T>& t = kept[i % kept.size()] = additive_layer<T>(by_key, 0, n.keys, by_query.row(i));
+    dot_rows(t, p[v_a].value.row(0), row);
+  };
+  mix_backward<T>(s, in, n, d_out, g, kept.size(), score, [&](std::size_t i, std::span<const T> d) {
+    Array<T>& t = kept[i % kept.size()];
+    squash_backward<T>(t, p[v_a].value.values, d, g.parameters[v_a].value.row(0), d_query.row(i));
     add_scaled(std::span(d_key.values), T{1}, t.values.data());
   });
   affine_backward<T>(x, p[w].value, d_key, g.k, g.parameters[w].value, g.parameters[b].value.values, Into::add);
@@ -206,32 +208,36 @@ void layer_backward(const Parameters<T>& p, std::span<const T> q, const Array<T>
 }
 
 template <class T>
-void candidate_scores(const Parameters<T>& p, std::span<const T> q, const Array<T>& x, std::span<T> row) {
-  const Layer<T> layer = layer_of<T>(p, q);
+Array<T> candidate_layer(const Layer<T>& layer, View<const T> x) {
   Array<T> t = affine<T>(x, layer.m, {});
   squash<T>(t, layer.c);
-  read_off<T>(t, p[w2].value.values, row);
+  return t;
 }
 
 template <class T>
 Output<T> candidate_forward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor) {
-  const Array<T> x = shown(in.mask, in.k);
-  return mix<T>(s, in, n, want, executor, [&](std::size_t i, std::span<T> row) { candidate_scores<T>(p, in.q.row(i), x, row); });
+  const Shown<T> x(in.mask, in.k);
+  return mix<T>(s, in, n, want, executor,
+                [&](std::size_t i, std::span<T> row) { dot_rows(candidate_layer<T>(layer_of<T>(p, in.q.row(i)), x.view), p[w2].value.row(0), row); });
 }
 
 template <class T>
 Gradients<T> candidate_backward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Output<T>&, View<const T> d_out,
                                 const Executor&) {
   Gradients<T> g{.q = Array<T>(n.queries, n.head), .k = Array<T>(n.keys, n.head), .parameters = zeros_like(p)};
-  const Array<T> x = shown(in.mask, in.k);
-  const auto score = [&](std::size_t i, std::span<T> row) { candidate_scores<T>(p, in.q.row(i), x, row); };
-  mix_backward<T>(s, in, n, d_out, g, score, [&](std::size_t i, std::span<const T> d) {
+  const Shown<T> x(in.mask, in.k);
+  std::vector<Array<T>> kept(kept_rows(n.keys, p[w1].value.rows));
+  const auto score = [&](std::size_t i, std::span<T> row) {
+    Array<T>& t = kept[i % kept.size()] = candidate_layer<T>(layer_of<T>(p, in.q.row(i)), x.view);
+    dot_rows(t, p[w2].value.row(0), row);
+  };
+  mix_backward<T>(s, in, n, d_out, g, kept.size(), score, [&](std::size_t i, std::span<const T> d) {
     const Layer<T> layer = layer_of<T>(p, in.q.row(i));
-    Array<T> t = affine<T>(x, layer.m, {}), dm(layer.m.rows, layer.m.columns);
+    Array<T>& t = kept[i % kept.size()];
+    Array<T> dm(layer.m.rows, layer.m.columns);
     std::vector<T> dc(layer.c.size());
-    squash<T>(t, layer.c);
-    squash_backward<T>(t, p[w2].value.values, d, g.parameters[w2].value.values, dc);
-    affine_backward<T>(x, layer.m, t, g.k, dm, {}, Into::add);
+    squash_backward<T>(t, p[w2].value.values, d, g.parameters[w2].value.row(0), dc);
+    affine_backward<T>(x.view, layer.m, t, g.k, dm, {}, Into::add);
     layer_backward<T>(p, in.q.row(i), dm, dc, g.parameters, g.q.row(i));
   });
   return g;

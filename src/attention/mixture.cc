@@ -7,6 +7,7 @@
 #include "attention/mask.h"
 #include "attention/normalise.h"
 #include "attention/products.h"
+#include "math/math.h"
 
 namespace weir::attention {
 namespace {
@@ -80,7 +81,7 @@ Output<T> mix(const Settings& settings, const Input<T>& in, const Sizes& n, cons
 }
 
 template <class T>
-void mix_backward(const Settings& settings, const Input<T>& in, const Sizes& n, View<const T> d_out, Gradients<T>& gradients,
+void mix_backward(const Settings& settings, const Input<T>& in, const Sizes& n, View<const T> d_out, Gradients<T>& gradients, std::size_t block,
                   const std::function<void(std::size_t, std::span<T>)>& score, const std::function<void(std::size_t, std::span<const T>)>& back) {
   const T scale = pooling_scale<T>(settings), temperature = static_cast<T>(settings.temperature);
   const Shown<T> seen(in.mask, values_of(in));
@@ -88,8 +89,8 @@ void mix_backward(const Settings& settings, const Input<T>& in, const Sizes& n, 
   if (in.bias.data != nullptr) gradients.bias = Array<T>(n.queries, n.keys);
   if (!values_are_keys(in)) gradients.v = Array<T>(n.keys, n.value);
   const std::size_t rows = n.heads * n.queries;
-  for (std::size_t first = 0; first < rows; first += block_rows) {
-    const std::size_t count = std::min(block_rows, rows - first);
+  for (std::size_t first = 0; first < rows; first += block) {
+    const std::size_t count = std::min(block, rows - first);
     const View<const T> pull(d_out.data + first * d_out.stride, count, d_out.columns, d_out.stride);
     Array<T> weights(count, n.keys), d(count, n.keys);
     for (std::size_t r = 0; r < count; ++r) score(first + r, weights.row(r));
@@ -154,16 +155,11 @@ void exp_all(std::span<T> x) {
     for (T& e : x) e = std::exp(e);
 }
 
-// 1 − 2 / (e^2x + 1): where e^2x overflows it is 1.
 template <class T>
 void tanh_all(std::span<T> x) {
-  if constexpr (std::is_same_v<T, float>) {
-    for (T& t : x) t *= 2;
-    math::exp(x);
-    for (T& t : x) t = 1 - 2 / (t + 1);
-  } else {
+  if constexpr (std::is_same_v<T, float>) math::tanh(x);
+  else
     for (T& t : x) t = std::tanh(t);
-  }
 }
 
 #define WEIR_BOTH(T)                                                                                                                                           \
@@ -172,7 +168,7 @@ void tanh_all(std::span<T> x) {
   template std::vector<T> weigh(const Settings&, T, View<T>);                                                                                                  \
   template void weigh_backward(const Settings&, T, View<const T>, View<T>);                                                                                    \
   template Output<T> mix(const Settings&, const Input<T>&, const Sizes&, const Want&, const Executor&, const std::function<void(std::size_t, std::span<T>)>&); \
-  template void mix_backward(const Settings&, const Input<T>&, const Sizes&, View<const T>, Gradients<T>&,                                                     \
+  template void mix_backward(const Settings&, const Input<T>&, const Sizes&, View<const T>, Gradients<T>&, std::size_t,                                        \
                              const std::function<void(std::size_t, std::span<T>)>&, const std::function<void(std::size_t, std::span<const T>)>&);              \
   template Result<Sizes> shared_sizes(const Input<T>&, std::size_t, std::size_t);                                                                              \
   template Status start_mixture(Stream<T>&, std::size_t, std::size_t);                                                                                         \

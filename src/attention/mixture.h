@@ -54,9 +54,10 @@ constexpr std::size_t block_rows = 128;
 template <class T>
 Output<T> mix(const Settings& settings, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor,
               const std::function<void(std::size_t, std::span<T>)>& score);
-// back(r, d) gets ∂/∂score of row r, in ascending order; here are the gradients of bias and of v (added to k's where v is empty).
+// The same way back, in blocks of `block` rows: score of all rows of a block, then back(r, d) of each, which gets ∂/∂score of row r; both in ascending
+// order. Here are the gradients of bias and of v (added to k's where v is empty).
 template <class T>
-void mix_backward(const Settings& settings, const Input<T>& in, const Sizes& n, View<const T> d_out, Gradients<T>& gradients,
+void mix_backward(const Settings& settings, const Input<T>& in, const Sizes& n, View<const T> d_out, Gradients<T>& gradients, std::size_t block,
                   const std::function<void(std::size_t, std::span<T>)>& score, const std::function<void(std::size_t, std::span<const T>)>& back);
 // Sizes of a form whose heads share the values; Tk and dv from k and v.
 template <class T>

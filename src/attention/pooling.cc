@@ -42,15 +42,9 @@ Result<Sizes> dot_sizes(const Settings& s, const Input<T>& in) {
 }
 
 template <class T>
-void dot_scores(const Parameters<T>& p, View<const T> x, std::span<T> row) {
-  for (std::size_t j = 0; j < x.rows; ++j) row[j] = dot(p[0].value.values.data(), x.row(j).data(), x.columns);
-}
-
-template <class T>
 Output<T> dot_forward(const Settings& s, const Parameters<T>& p, const Input<T>& in, const Sizes& n, const Want& want, const Executor& executor) {
   const Shown<T> seen(in.mask, in.k);
-  const View<const T> x = seen.view;
-  return mix<T>(s, in, n, want, executor, [&](std::size_t, std::span<T> row) { dot_scores<T>(p, x, row); });
+  return mix<T>(s, in, n, want, executor, [&](std::size_t, std::span<T> row) { dot_rows(seen.view, p[0].value.row(0), row); });
 }
 
 template <class T>
@@ -59,12 +53,10 @@ Gradients<T> dot_backward(const Settings& s, const Parameters<T>& p, const Input
   Gradients<T> g{.k = Array<T>(n.keys, n.head), .parameters = zeros_like(p)};
   const Shown<T> seen(in.mask, in.k);
   const View<const T> x = seen.view;
-  const auto score = [&](std::size_t, std::span<T> row) { dot_scores<T>(p, x, row); };
-  mix_backward<T>(s, in, n, d_out, g, score, [&](std::size_t, std::span<const T> d) {
-    for (std::size_t j = 0; j < n.keys; ++j) {
-      add_scaled(std::span(g.parameters[0].value.values), d[j], x.row(j).data());
-      add_scaled(g.k.row(j), d[j], p[0].value.values.data());
-    }
+  const auto score = [&](std::size_t, std::span<T> row) { dot_rows(x, p[0].value.row(0), row); };
+  mix_backward<T>(s, in, n, d_out, g, block_rows, score, [&](std::size_t, std::span<const T> d) {
+    add_rows(d, x, g.parameters[0].value.row(0));
+    for (std::size_t j = 0; j < n.keys; ++j) add_scaled(g.k.row(j), d[j], p[0].value.values.data());
   });
   return g;
 }
@@ -132,7 +124,7 @@ Gradients<T> heads_backward(const Settings& s, const Parameters<T>& p, const Inp
   const View<const T> x = seen.view;
   const Array<T> t = layer<T>(p, x), scores = heads_scores(p, t);
   Array<T> d(n.heads, n.keys), back(t.rows, t.columns);
-  mix_backward<T>(s, in, n, d_out, g, row_of(scores), [&](std::size_t h, std::span<const T> row) { std::ranges::copy(row, d.row(h).begin()); });
+  mix_backward<T>(s, in, n, d_out, g, block_rows, row_of(scores), [&](std::size_t h, std::span<const T> row) { std::ranges::copy(row, d.row(h).begin()); });
   times<T>(d, t, g.parameters[w2].value);
   transposed_times<T>(d, p[w2].value, back);
   for (std::size_t i = 0; i < t.values.size(); ++i) back.values[i] *= 1 - t.values[i] * t.values[i];

@@ -1,6 +1,8 @@
 // Products of matrices for both types: f32 on math's kernels, f64 in plain loops. Shapes that do not fit: CHECK. Any thread; a panel of scratch.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <span>
 
 #include "attention/attention.h"
@@ -33,9 +35,22 @@ inline double dot(const double* a, const double* b, std::size_t n) {
   return sum;
 }
 // y += factor · x
-template <class T>
-void add_scaled(std::span<T> y, T factor, const T* x) {
+inline void add_scaled(std::span<float> y, float factor, const float* x) { math::add_rows({&factor, 1}, {x, 1, y.size()}, y); }
+inline void add_scaled(std::span<double> y, double factor, const double* x) {
   for (std::size_t i = 0; i < y.size(); ++i) y[i] += factor * x[i];
+}
+// y += Σᵣ w[r] · row r, and y[r] = ⟨row r, x⟩: products with one row of the other side, of which nothing is packed.
+using math::add_rows, math::dot_rows, math::finite, math::transpose;  // of float
+inline void add_rows(std::span<const double> w, View<const double> rows, std::span<double> y) {
+  for (std::size_t r = 0; r < rows.rows; ++r) add_scaled(y, w[r], rows.data + r * rows.stride);
+}
+inline void dot_rows(View<const double> rows, std::span<const double> x, std::span<double> y) {
+  for (std::size_t r = 0; r < rows.rows; ++r) y[r] = dot(rows.data + r * rows.stride, x.data(), x.size());
+}
+
+inline void transpose(View<const double> from, View<double> to) {
+  for (std::size_t i = 0; i < from.rows; ++i)
+    for (std::size_t j = 0; j < from.columns; ++j) to(j, i) = from(i, j);
 }
 
 // Columns [first, first + n) of x.
@@ -45,7 +60,8 @@ View<T> columns(View<T> x, std::size_t first, std::size_t n) {
 }
 
 // Whether every value is finite.
-bool finite(std::span<const float> x);
-bool finite(std::span<const double> x);
+inline bool finite(std::span<const double> x) {
+  return std::ranges::all_of(x, [](double v) { return std::isfinite(v); });
+}
 
 }  // namespace weir::attention

@@ -64,6 +64,16 @@ void put(const Activations& a, std::size_t r, const float* x, std::size_t n, flo
   }
 }
 
+// Columns of x [n × width] as rows of `to`, with zeros up to a whole step of 16.
+void turn(float* x, std::size_t n, std::size_t width, std::size_t stride, const Activations& to) {
+  for (std::size_t r = n; r < round_up(n, 16); ++r) std::fill_n(x + r * stride, width, 0.0F);
+  for (std::size_t c = 0; c < width; c += Activations::block_rows)
+    for (std::size_t r = 0; r < n; r += 16) {
+      const std::size_t columns = std::min(Activations::block_rows, width - c);
+      math::transpose({x + r * stride + c, 16, columns, stride}, {slot(to, c, r), columns, 16, 16});
+    }
+}
+
 // out[rows × columns of w] (+)= a · w, outputs [panel, panel + panels) of it.
 void product(const math::Kernels& kernels, const Activations& a, std::size_t n, const Packed& w, float* out, std::size_t stride, math::Epilogue epilogue,
              std::size_t first = 0, std::size_t last = 0) {
@@ -246,7 +256,14 @@ void tiled_backward(const Problem<float>& p, const Output<float>& output, View<c
   const std::size_t head_floats = activation_floats(z.head), value_floats = activation_floats(z.value), tile_floats = activation_floats(call.tile);
   const std::size_t keys_floats = Activations::bytes(call.tile, rows / 16) / 4;  // a tile of keys as rows, queries as columns
   const std::size_t each = head_floats + value_floats + tile_floats + 2 * keys_floats + 2 * rows * call.tile;
-  const std::size_t tasks = g.bias.values.empty() ? z.kv_heads : 1, heads = z.heads / tasks;  // a task owns what it adds to
+  // A task owns what it adds to: its head's columns of dq, dk and dv. What heads share (the gradient of a bias; keys) is one task, or summed up after.
+  const std::size_t tasks = g.bias.values.empty() ? z.heads : 1, heads = z.heads / tasks;
+  Array<float> shared_k, shared_v;
+  if (p.group() > 1) {
+    shared_k = Array<float>(z.keys, z.heads * z.head);
+    shared_v = Array<float>(z.keys, z.heads * z.value);
+  }
+  Array<float>&dk = p.group() > 1 ? shared_k : g.k, &dv = p.group() > 1 ? shared_v : g.v;
   const Scratch scratch(each * executor.threads);
   const float scale = static_cast<float>(p.scale), inverse = static_cast<float>(p.inverse);
   executor.each(tasks, [&](std::size_t task, std::size_t worker) {
@@ -281,21 +298,26 @@ void tiled_backward(const Problem<float>& p, const Output<float>& output, View<c
             float *w = s + r * call.tile, *dw = dp + r * call.tile;
             call.kernels.softmax_step(w, width, output.log_sum_exp[h * z.queries + first + r], w, 16, &part);
             for (std::size_t c = 0; c < width; ++c) dw[c] = w[c] * (dw[c] - inner[r]);
-            put(dz, r, dw, width, scale);
             if (!g.bias.values.empty())
               for (std::size_t c = begin; c < end; ++c) g.bias.row(first + r)[c] += inverse * dw[c - base];
+            for (std::size_t c = 0; c < width; ++c) dw[c] *= scale;
+            put(dz, r, dw, width, 1);
           }
-          for (std::size_t r = 0; r < round_up(n, 16); ++r)
-            for (std::size_t c = 0; c < width; ++c) {
-              slot(p_rows, c, r)[r % 16] = r < n ? s[r * call.tile + c] : 0;
-              slot(dz_rows, c, r)[r % 16] = r < n ? scale * dp[r * call.tile + c] : 0;
-            }
+          turn(s, n, width, call.tile, p_rows);
+          turn(dp, n, width, call.tile, dz_rows);
           product(call.kernels, dz, n, tiles.keys_back[t], g.q.row(first).data() + h * z.head, g.q.columns, math::Epilogue::add);
-          product(call.kernels, p_rows, width, d_columns, g.v.row(base).data() + kv * z.value, g.v.columns, math::Epilogue::add);
-          product(call.kernels, dz_rows, width, q_columns, g.k.row(base).data() + kv * z.head, g.k.columns, math::Epilogue::add);
+          product(call.kernels, p_rows, width, d_columns, dv.row(base).data() + h * z.value, dv.columns, math::Epilogue::add);
+          product(call.kernels, dz_rows, width, q_columns, dk.row(base).data() + h * z.head, dk.columns, math::Epilogue::add);
         });
       }
   });
+  if (p.group() == 1) return;
+  for (std::size_t j = 0; j < z.keys; ++j)
+    for (std::size_t h = 0; h < z.heads; ++h) {
+      const std::size_t kv = h / p.group();
+      add_scaled(g.k.row(j).subspan(kv * z.head, z.head), 1.0F, dk.row(j).data() + h * z.head);
+      add_scaled(g.v.row(j).subspan(kv * z.value, z.value), 1.0F, dv.row(j).data() + h * z.value);
+    }
 }
 
 }  // namespace weir::attention
