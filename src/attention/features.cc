@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -49,68 +50,183 @@ Step<T> next(T& greatest, T log_decay, T scale) {
 // The keys of one head, each weighed for the state right after it (causal) or after all of them.
 template <class T>
 struct Keys {
-  Array<T> x;  // k; zeros where hidden
-  Features<T> features;
-  Array<T> weighed;     // gain·value; zeros where masked
-  Array<T> values;      // [v, 1]
-  std::vector<T> keep;  // causal: of S at key j
+  View<const T> x, v;   // zeros where hidden
+  Array<T> weighed;     // gain·features; zeros where masked
+  std::vector<T> keep;  // causal: of the state, at key j
   std::size_t first;    // the first key that is there
 };
 
 template <class T>
-Keys<T> keys_of(const FeatureMap<T>& form, const Settings& settings, const Parameters<T>& parameters, const Input<T>& in, const Sizes& n, std::size_t head) {
-  Keys<T> keys{.x = shown(in.mask, columns(in.k, head * n.head, n.head)), .values = Array<T>(n.keys, n.value + 1), .first = n.keys};
-  keys.features = form.map(settings, parameters, keys.x);
-  keys.weighed = keys.features.value;
-  keys.keep.assign(n.keys, T{1});
+Keys<T> keys_of(const FeatureMap<T>& form, const Settings& settings, const Parameters<T>& parameters, const Mask& mask, View<const T> k, View<const T> v) {
+  Features<T> features = form.map(settings, parameters, k);
+  Keys<T> keys{.x = k, .v = v, .weighed = std::move(features.value), .keep = std::vector<T>(k.rows, T{1}), .first = k.rows};
   const auto log_decay = static_cast<T>(std::log(settings.decay));
-  const auto there = [&](std::size_t j) { return in.mask.keys.empty() || in.mask.keys[j] != 0; };
+  const auto there = [&](std::size_t j) { return mask.keys.empty() || mask.keys[j] != 0; };
   T greatest = nothing<T>;
-  if (!in.mask.causal)
-    for (std::size_t j = 0; j < n.keys; ++j)
-      if (there(j)) greatest = std::max(greatest, keys.features.scale[j]);
-  for (std::size_t j = 0; j < n.keys; ++j) {
+  if (!mask.causal)
+    for (std::size_t j = 0; j < k.rows; ++j)
+      if (there(j)) greatest = std::max(greatest, features.scale[j]);
+  for (std::size_t j = 0; j < k.rows; ++j) {
     T gain = 0;
     if (!there(j)) {
-      greatest += in.mask.causal ? log_decay : T{0};
+      greatest += mask.causal ? log_decay : T{0};
     } else {
       keys.first = std::min(keys.first, j);
-      gain = std::exp(keys.features.scale[j] - greatest);
-      if (in.mask.causal) {
-        const Step<T> s = next(greatest, log_decay, keys.features.scale[j]);
+      gain = std::exp(features.scale[j] - greatest);
+      if (mask.causal) {
+        const Step<T> s = next(greatest, log_decay, features.scale[j]);
         keys.keep[j] = s.keep;
         gain = s.gain;
       }
     }
-    for (T& f : keys.weighed.row(j)) f *= gain;
-    if (!there(j)) continue;
-    std::ranges::copy(in.v.row(j).subspan(head * n.value, n.value), keys.values.row(j).begin());
-    keys.values.row(j).back() = 1;
+    if (gain != 1)
+      for (T& f : keys.weighed.row(j)) f *= gain;
   }
   return keys;
 }
 
 template <class T>
-Features<T> queries_of(const FeatureMap<T>& form, const Settings& settings, const Parameters<T>& parameters, const Input<T>& in, const Sizes& n,
-                       std::size_t head) {
-  return form.map(settings, parameters, columns(in.q, head * n.head, n.head));
+View<T> rows(View<T> x, std::size_t first, std::size_t n) {
+  return {x.data + first * x.stride, n, x.columns, x.stride};
+}
+template <class T>
+View<T> rows(Array<T>& x, std::size_t first, std::size_t n) {
+  return rows(View<T>(x), first, n);
+}
+template <class T>
+View<const T> rows(const Array<T>& x, std::size_t first, std::size_t n) {
+  return rows(View<const T>(x), first, n);
 }
 
-// visit(i, Sᵢ) for every query in ascending order, of keys that are causal.
-template <class T, class F>
-void walk(const Keys<T>& keys, const Sizes& n, F&& visit) {
-  Array<T> state(keys.weighed.columns, n.value + 1);
-  for (std::size_t i = 0; i < n.queries; ++i) {
-    if (i < n.keys) step<T>(state, keys.keep[i], keys.weighed.row(i), keys.values.row(i));
-    visit(i, View<const T>(state));
+// S and z of some keys: Σ φ(k)·vᵀ and Σ φ(k). Of some queries: R and r.
+template <class T>
+struct State {
+  Array<T> s;
+  std::vector<T> z;
+  State(std::size_t features, std::size_t value) : s(features, value), z(features) {}
+
+  // keep·this + Σ f·vᵀ
+  void go_on(T keep, View<const T> f, View<const T> v) {
+    for (T& x : s.values) x *= keep;
+    for (T& x : z) x *= keep;
+    transposed_times<T>(f, v, s, Into::add);
+  }
+};
+
+// Positions are walked in chunks: inside one, queries meet keys as a matrix; what came before is a state. A chunk is everything where nothing is causal:
+// then the state is that of all keys, and no query meets a key.
+constexpr std::size_t chunk_size = 64;
+
+template <class T>
+struct Chunk {
+  std::size_t first, queries, keys;  // so many queries and keys from position `first` on
+  std::vector<T> carry;              // [queries]: what of the state before is left at the query
+  std::vector<T> suffix;             // [keys]: what of the key is left at the chunk's end
+  T kept = 1;                        // of the state before, at its end
+};
+
+template <class T>
+std::vector<Chunk<T>> chunks_of(const Keys<T>& keys, bool causal, const Sizes& n) {
+  std::vector<Chunk<T>> chunks;
+  const std::size_t all = std::max<std::size_t>(1, std::max(n.queries, n.keys)), size = causal ? chunk_size : all;
+  for (std::size_t first = 0; first < all; first += size) {
+    const auto count = [&](std::size_t there) { return first < there ? std::min(size, there - first) : 0; };
+    Chunk<T> c{.first = first, .queries = count(n.queries), .keys = count(n.keys)};
+    c.carry.assign(c.queries, T{1});
+    c.suffix.assign(c.keys, T{1});
+    if (causal) {
+      for (std::size_t i = 0; i < std::max(c.queries, c.keys); ++i) {
+        if (i < c.keys) c.kept *= keys.keep[first + i];
+        if (i < c.queries) c.carry[i] = c.kept;
+      }
+      for (std::size_t j = c.keys; j-- > 1;) c.suffix[j - 1] = c.suffix[j] * keys.keep[first + j];
+    }
+    chunks.push_back(std::move(c));
+  }
+  return chunks;
+}
+
+// Rows of x by their factors; copied only where one is not 1. It looks at x or at itself: it stays where it was made.
+template <class T>
+struct Scaled {
+  Array<T> made;
+  View<const T> view;
+  Scaled(View<const T> x, std::span<const T> factors) : view(x) {
+    if (std::ranges::all_of(factors, [](T f) { return f == 1; })) return;
+    made = Array<T>(x.rows, x.columns);
+    for (std::size_t i = 0; i < x.rows; ++i) add_scaled(made.row(i), factors[i], x.data + i * x.stride);
+    view = made;
+  }
+  Scaled(const Scaled&) = delete;
+  Scaled& operator=(const Scaled&) = delete;
+};
+
+// w[i][j] of one chunk, by what is left of key j at query i: nothing where j comes later.
+template <class T>
+void fade(const Keys<T>& keys, const Chunk<T>& c, Array<T>& w) {
+  for (std::size_t i = 0; i < w.rows; ++i) {
+    T* const row = w.row(i).data();
+    T kept = 1;
+    for (std::size_t j = i + 1; j < w.columns; ++j) row[j] = 0;
+    for (std::size_t j = std::min(w.columns, i + 1); j-- > 0;) {
+      row[j] *= kept;
+      kept *= keys.keep[c.first + j];
+    }
   }
 }
 
+// Of every chunk: the state that its queries find.
 template <class T>
-Array<T> whole_state(const Keys<T>& keys, const Sizes& n) {
-  Array<T> state(keys.weighed.columns, n.value + 1);
-  transposed_times<T>(keys.weighed, keys.values, state);
-  return state;
+std::vector<State<T>> states_of(const Keys<T>& keys, const std::vector<Chunk<T>>& chunks, bool causal) {
+  std::vector<State<T>> states(chunks.size(), State<T>(keys.weighed.columns, keys.v.columns));
+  for (std::size_t c = 0; c < chunks.size(); ++c) {
+    const Chunk<T>& from = chunks[c];
+    if (from.keys == 0 || (causal && c + 1 == chunks.size())) continue;
+    State<T>& to = states[causal ? c + 1 : c];
+    if (causal) to = states[c];
+    const Scaled<T> late(rows(keys.weighed, from.first, from.keys), from.suffix);
+    to.go_on(from.kept, late.view, rows(keys.v, from.first, from.keys));
+    add_rows(std::vector<T>(from.keys, T{1}), late.view, to.z);
+  }
+  for (std::size_t c = 1; causal && c < chunks.size(); ++c)
+    if (chunks[c - 1].keys == 0) states[c] = states[c - 1];
+  return states;
+}
+
+// ⟨φ(q), φ(k)⟩, faded, of a chunk.
+template <class T>
+Array<T> met(const Keys<T>& keys, const Chunk<T>& c, const Array<T>& queries) {
+  Array<T> w(c.queries, c.keys);
+  times_transposed<T>(rows(queries, c.first, c.queries), rows(keys.weighed, c.first, c.keys), w);
+  fade(keys, c, w);
+  return w;
+}
+
+// n and s of every query.
+template <class T>
+struct Sums {
+  Array<T> n;
+  std::vector<T> s;
+};
+template <class T>
+Sums<T> sums_of(const Keys<T>& keys, const std::vector<Chunk<T>>& chunks, const std::vector<State<T>>& states, const Array<T>& queries, bool causal) {
+  Sums<T> sums{.n = Array<T>(queries.rows, keys.v.columns), .s = std::vector<T>(queries.rows)};
+  for (std::size_t i = 0; i < chunks.size(); ++i) {
+    const Chunk<T>& c = chunks[i];
+    if (c.queries == 0) continue;
+    const View<T> to = rows(sums.n, c.first, c.queries);
+    const std::span<T> total = std::span(sums.s).subspan(c.first, c.queries);
+    if (!causal || i != 0) {
+      const Scaled<T> q(rows(queries, c.first, c.queries), c.carry);
+      times<T>(q.view, states[i].s, to);
+      dot_rows(q.view, std::span<const T>(states[i].z), total);
+    }
+    if (!causal || c.keys == 0) continue;
+    const Array<T> w = met(keys, c, queries);
+    times<T>(w, rows(keys.v, c.first, c.keys), to, Into::add);
+    for (std::size_t r = 0; r < w.rows; ++r) total[r] += std::accumulate(w.row(r).begin(), w.row(r).end(), T{0});
+  }
+  return sums;
 }
 
 template <class T>
@@ -118,71 +234,92 @@ bool sees(const Keys<T>& keys, bool causal, std::size_t i, const Sizes& n) {
   return keys.first < n.keys && (!causal || keys.first <= i);
 }
 
-// [n, s] of every query.
 template <class T>
-Array<T> sums_of(const Keys<T>& keys, const Features<T>& queries, bool causal, const Sizes& n) {
-  Array<T> sums(n.queries, n.value + 1);
-  if (causal) walk(keys, n, [&](std::size_t i, View<const T> state) { read<T>(state, queries.value.row(i), sums.row(i)); });
-  else times<T>(queries.value, whole_state(keys, n), sums);
-  return sums;
-}
-
-template <class T>
-void implied_weights(const Keys<T>& keys, const Features<T>& queries, bool causal, const Array<T>& sums, const Sizes& n, View<T> weights) {
+void implied_weights(const Keys<T>& keys, const Array<T>& queries, bool causal, const Sums<T>& sums, const Sizes& n, View<T> weights) {
   for (std::size_t i = 0; i < n.queries; ++i) {
     if (!sees(keys, causal, i, n)) continue;
     T kept = 1;
     for (std::size_t j = causal ? std::min(n.keys, i + 1) : n.keys; j-- > 0;) {
-      weights(i, j) = kept * dot(queries.value.row(i).data(), keys.weighed.row(j).data(), keys.weighed.columns) / sums.row(i).back();
+      weights(i, j) = kept * dot(queries.row(i).data(), keys.weighed.row(j).data(), keys.weighed.columns) / sums.s[i];
       kept *= keys.keep[j];
     }
   }
 }
 
+// h of every query, its last on its own; zeros where it sees no key.
 template <class T>
-View<T> rows(Array<T>& x, std::size_t first, std::size_t n) {
-  return {x.values.data() + first * x.columns, n, x.columns};
-}
-
-// h of every query: zeros where it sees no key.
+struct Pulled {
+  Array<T> h;
+  std::vector<T> last;
+};
 template <class T>
-Array<T> pulled(const Keys<T>& keys, bool causal, const Array<T>& sums, View<const T> d_out, const Sizes& n) {
-  Array<T> h(n.queries, n.value + 1);
+Pulled<T> pulled(const Keys<T>& keys, bool causal, const Sums<T>& sums, View<const T> d_out, const Sizes& n) {
+  Pulled<T> p{.h = Array<T>(n.queries, n.value), .last = std::vector<T>(n.queries)};
   for (std::size_t i = 0; i < n.queries; ++i) {
     if (!sees(keys, causal, i, n)) continue;
-    const T inverse = 1 / sums.row(i).back();
-    for (std::size_t c = 0; c < n.value; ++c) h.row(i)[c] = d_out(i, c) * inverse;
-    h.row(i).back() = -dot(h.row(i).data(), sums.row(i).data(), n.value) * inverse;
+    const T inverse = 1 / sums.s[i];
+    add_scaled(p.h.row(i), inverse, d_out.data + i * d_out.stride);
+    p.last[i] = -dot(p.h.row(i).data(), sums.n.row(i).data(), n.value) * inverse;
   }
-  return h;
+  return p;
 }
 
 template <class T>
 void times_elements(Array<T>& a, const Array<T>& b) {
-  for (std::size_t i = 0; i < a.values.size(); ++i) a.values[i] *= b.values[i];
+  T* __restrict to = a.values.data();
+  const T* __restrict from = b.values.data();
+  for (std::size_t i = 0, n = a.values.size(); i < n; ++i) to[i] *= from[i];
 }
 
-// What a query head gives to the gradients of its keys: into g (by weighed features, times them) and dv.
+// What a head of queries gives back: ∂/∂φ(q) into by_query, ∂/∂weighed added to by_key, and to dv.
 template <class T>
-void back_to_keys(const Keys<T>& keys, const Features<T>& queries, bool causal, const Array<T>& h, const Sizes& n, Array<T>& g, View<T> dv) {
-  const std::size_t f = keys.weighed.columns;
-  Array<T> pull(f, n.value + 1), all(n.keys, n.value + 1);  // R; Rᵀφ(k) of every key
-  if (!causal) {
-    transposed_times<T>(queries.value, h, pull);
-    times_transposed<T>(keys.values, pull, g, Into::add);
-    times<T>(keys.weighed, pull, all);
-  } else {
-    for (std::size_t i = std::max(n.queries, n.keys); i-- > 0;) {
-      const T keep = i + 1 < n.keys ? keys.keep[i + 1] : T{1};
-      if (i < n.queries) step<T>(pull, keep, queries.value.row(i), h.row(i));
-      else continue;  // nobody saw what comes here
-      if (i >= n.keys) continue;
-      for (std::size_t r = 0; r < f; ++r) g.row(i)[r] += dot(pull.row(r).data(), keys.values.row(i).data(), n.value + 1);
-      read<T>(pull, keys.weighed.row(i), all.row(i));
+void back_through(const Keys<T>& keys, const std::vector<Chunk<T>>& chunks, const std::vector<State<T>>& states, const Array<T>& queries, const Pulled<T>& p,
+                  bool causal, Array<T>& by_query, Array<T>& by_key, View<T> dv) {
+  State<T> later(keys.weighed.columns, keys.v.columns);  // R and r of the queries after the chunk; of all where nothing is causal
+  for (std::size_t i = chunks.size(); i-- > 0;) {
+    const Chunk<T>& c = chunks[i];
+    const View<const T> q = rows(queries, c.first, c.queries), h = rows(p.h, c.first, c.queries);
+    const std::span<const T> last = std::span(p.last).subspan(c.first * (c.queries != 0), c.queries);
+    if (c.queries != 0 && (!causal || i != 0)) {
+      times_transposed<T>(Scaled<T>(h, c.carry).view, states[i].s, rows(by_query, c.first, c.queries), Into::add);
+      for (std::size_t r = 0; r < c.queries; ++r) add_scaled(by_query.row(c.first + r), last[r] * c.carry[r], states[i].z.data());
     }
+    if (causal && c.queries != 0 && c.keys != 0) {
+      const View<const T> k = rows(keys.weighed, c.first, c.keys), v = rows(keys.v, c.first, c.keys);
+      Array<T> d(c.queries, c.keys);
+      times_transposed<T>(h, v, d);
+      for (std::size_t r = 0; r < c.queries; ++r)
+        for (T& x : d.row(r)) x += last[r];
+      fade(keys, c, d);
+      times<T>(d, k, rows(by_query, c.first, c.queries), Into::add);
+      transposed_times<T>(d, q, rows(by_key, c.first, c.keys), Into::add);
+      transposed_times<T>(met(keys, c, queries), h, rows(dv, c.first, c.keys), Into::add);
+    }
+    const auto take_queries = [&] {
+      if (c.queries == 0) return;
+      const Scaled<T> far(q, c.carry);
+      later.go_on(c.kept, far.view, h);
+      add_rows(last, far.view, later.z);
+    };
+    if (!causal) take_queries();
+    if (c.keys != 0 && (!causal || i + 1 != chunks.size())) {
+      times<T>(Scaled<T>(rows(keys.weighed, c.first, c.keys), c.suffix).view, later.s, rows(dv, c.first, c.keys), Into::add);
+      times_transposed<T>(Scaled<T>(rows(keys.v, c.first, c.keys), c.suffix).view, later.s, rows(by_key, c.first, c.keys), Into::add);
+      for (std::size_t r = 0; r < c.keys; ++r) add_scaled(by_key.row(c.first + r), c.suffix[r], later.z.data());
+    }
+    if (causal) take_queries();
   }
-  for (std::size_t j = 0; j < n.keys; ++j) add_scaled(dv.row(j), T{1}, all.row(j).data());
 }
+
+// Keys and values of a call, zeros where hidden.
+template <class T>
+struct Given {
+  Shown<T> k, v;
+  explicit Given(const Input<T>& in) : k(in.mask, in.k), v(in.mask, in.v) {}
+  Keys<T> of(const FeatureMap<T>& form, const Settings& settings, const Parameters<T>& parameters, const Mask& mask, const Sizes& n, std::size_t head) const {
+    return keys_of<T>(form, settings, parameters, mask, columns(k.view, head * n.head, n.head), columns(v.view, head * n.value, n.value));
+  }
+};
 
 }  // namespace
 
@@ -192,15 +329,18 @@ Output<T> feature_forward(const FeatureMap<T>& form, const Settings& settings, c
   Output<T> output{.out = Array<T>(n.queries, n.heads * n.value)};
   if (want.weights) output.weights = Array<T>(n.heads * n.queries, n.keys);
   const std::size_t group = n.heads / n.kv_heads;
+  const bool causal = in.mask.causal;
+  const Given<T> given(in);
   executor.each(n.kv_heads, [&](std::size_t kv, std::size_t) {
-    const Keys<T> keys = keys_of(form, settings, parameters, in, n, kv);
+    const Keys<T> keys = given.of(form, settings, parameters, in.mask, n, kv);
+    const std::vector<Chunk<T>> chunks = chunks_of(keys, causal, n);
+    const std::vector<State<T>> states = states_of(keys, chunks, causal);
     for (std::size_t head = kv * group; head < (kv + 1) * group; ++head) {
-      const Features<T> queries = queries_of(form, settings, parameters, in, n, head);
-      const Array<T> sums = sums_of(keys, queries, in.mask.causal, n);
+      const Array<T> queries = form.map(settings, parameters, columns(in.q, head * n.head, n.head)).value;
+      const Sums<T> sums = sums_of(keys, chunks, states, queries, causal);
       for (std::size_t i = 0; i < n.queries; ++i)
-        if (sees(keys, in.mask.causal, i, n))
-          for (std::size_t c = 0; c < n.value; ++c) output.out.row(i)[head * n.value + c] = sums.row(i)[c] / sums.row(i).back();
-      if (want.weights) implied_weights(keys, queries, in.mask.causal, sums, n, rows(output.weights, head * n.queries, n.queries));
+        if (sees(keys, causal, i, n)) add_scaled(output.out.row(i).subspan(head * n.value, n.value), 1 / sums.s[i], sums.n.row(i).data());
+      if (want.weights) implied_weights(keys, queries, causal, sums, n, rows(output.weights, head * n.queries, n.queries));
     }
   });
   return output;
@@ -214,26 +354,26 @@ Gradients<T> feature_backward(const FeatureMap<T>& form, const Settings& setting
                          .v = Array<T>(n.keys, n.kv_heads * n.value),
                          .parameters = zeros_like(parameters)};
   const std::size_t group = n.heads / n.kv_heads;
+  const bool causal = in.mask.causal;
+  const Given<T> given(in);
   std::vector<Parameters<T>> parts(n.kv_heads, gradients.parameters);  // summed in order: the executor does not matter
   executor.each(n.kv_heads, [&](std::size_t kv, std::size_t) {
-    const Keys<T> keys = keys_of(form, settings, parameters, in, n, kv);
-    Array<T> key_pull(n.keys, keys.weighed.columns);
+    const Keys<T> keys = given.of(form, settings, parameters, in.mask, n, kv);
+    const std::vector<Chunk<T>> chunks = chunks_of(keys, causal, n);
+    const std::vector<State<T>> states = states_of(keys, chunks, causal);
+    Array<T> by_key(n.keys, keys.weighed.columns);
     for (std::size_t head = kv * group; head < (kv + 1) * group; ++head) {
-      const Features<T> queries = queries_of(form, settings, parameters, in, n, head);
-      const Array<T> sums = sums_of(keys, queries, in.mask.causal, n);
-      const Array<T> h = pulled(keys, in.mask.causal, sums, columns(d_out, head * n.value, n.value), n);
-      Array<T> pull(n.queries, queries.value.columns);
-      if (in.mask.causal)
-        walk(keys, n, [&](std::size_t i, View<const T> state) {
-          for (std::size_t r = 0; r < state.rows; ++r) pull.row(i)[r] = dot(state.row(r).data(), h.row(i).data(), n.value + 1);
-        });
-      else times_transposed<T>(h, whole_state(keys, n), pull);
-      times_elements(pull, queries.value);
-      form.back(settings, parameters, columns(in.q, head * n.head, n.head), queries, pull, columns<T>(gradients.q, head * n.head, n.head), parts[kv]);
-      back_to_keys(keys, queries, in.mask.causal, h, n, key_pull, columns<T>(gradients.v, kv * n.value, n.value));
+      const View<const T> q = columns(in.q, head * n.head, n.head);
+      const Array<T> queries = form.map(settings, parameters, q).value;
+      const Sums<T> sums = sums_of(keys, chunks, states, queries, causal);
+      const Pulled<T> pull = pulled(keys, causal, sums, columns(d_out, head * n.value, n.value), n);
+      Array<T> by_query(n.queries, queries.columns);
+      back_through(keys, chunks, states, queries, pull, causal, by_query, by_key, columns<T>(gradients.v, kv * n.value, n.value));
+      times_elements(by_query, queries);
+      form.back(settings, parameters, q, by_query, columns<T>(gradients.q, head * n.head, n.head), parts[kv]);
     }
-    times_elements(key_pull, keys.weighed);
-    form.back(settings, parameters, keys.x, keys.features, key_pull, columns<T>(gradients.k, kv * n.head, n.head), parts[kv]);
+    times_elements(by_key, keys.weighed);
+    form.back(settings, parameters, keys.x, by_key, columns<T>(gradients.k, kv * n.head, n.head), parts[kv]);
   });
   for (const Parameters<T>& part : parts)
     for (std::size_t p = 0; p < part.size(); ++p) add_scaled(std::span(gradients.parameters[p].value.values), T{1}, part[p].value.values.data());

@@ -7,6 +7,7 @@
 //
 // A row of features is e^scale · value. Scales of queries cancel; S is kept relative to the greatest scale of the keys so far, which also shrinks by γ
 // a step, so that neither large keys nor a long stream overflow or wash out. A query without any key gives zeros.
+// Causal positions are walked in chunks of 64, so that all is matrix products; a stream goes key by key.
 // Pure functions; key/value heads go to the Executor. Cost: O((Tq + Tk)·features·dv) a head.
 #pragma once
 
@@ -28,7 +29,7 @@ struct FeatureMap {
   std::size_t (*count)(const Settings&, std::size_t d);  // how many
   Features<T> (*map)(const Settings&, const Parameters<T>&, View<const T> x);
   // g = φ∘∂/∂φ, of no scale; dx += its part, and so the parameters' gradients.
-  void (*back)(const Settings&, const Parameters<T>&, View<const T> x, const Features<T>&, View<const T> g, View<T> dx, Parameters<T>& gradients);
+  void (*back)(const Settings&, const Parameters<T>&, View<const T> x, View<const T> g, View<T> dx, Parameters<T>& gradients);
 };
 
 // Sizes of the forms without parameters of their own: q [Tq × heads·d], k [Tk × kv_heads·d], v [Tk × kv_heads·dv].

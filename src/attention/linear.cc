@@ -20,7 +20,11 @@ Features<T> map(const Settings&, const Parameters<T>&, View<const T> x) {
     const T* __restrict from = x.row(i).data();
     T* __restrict to = out.value.row(i).data();
     for (std::size_t c = 0; c < x.columns; ++c) to[c] = from[c] < 0 ? from[c] : T{0};
-    exp_all(out.value.row(i));
+  }
+  exp_all(std::span(out.value.values));
+  for (std::size_t i = 0; i < x.rows; ++i) {
+    const T* __restrict from = x.row(i).data();
+    T* __restrict to = out.value.row(i).data();
     for (std::size_t c = 0; c < x.columns; ++c) to[c] += from[c] > 0 ? from[c] : T{0};
   }
   return out;
@@ -28,7 +32,7 @@ Features<T> map(const Settings&, const Parameters<T>&, View<const T> x) {
 
 // ∂φ/∂x = φ·(1 / (x + 1) above zero, 1 below)
 template <class T>
-void back(const Settings&, const Parameters<T>&, View<const T> x, const Features<T>&, View<const T> g, View<T> dx, Parameters<T>&) {
+void back(const Settings&, const Parameters<T>&, View<const T> x, View<const T> g, View<T> dx, Parameters<T>&) {
   for (std::size_t i = 0; i < x.rows; ++i) {
     const T* __restrict from = x.row(i).data(), * __restrict pull = g.row(i).data();
     T* __restrict to = dx.row(i).data();

@@ -62,8 +62,7 @@ Features<T> map(const Settings& settings, const Parameters<T>& parameters, View<
 
 // log φᵣ = s·⟨ωᵣ, x⟩ − s²·|x|²/2
 template <class T>
-void back(const Settings& settings, const Parameters<T>& parameters, View<const T> x, const Features<T>&, View<const T> g, View<T> dx,
-          Parameters<T>& gradients) {
+void back(const Settings& settings, const Parameters<T>& parameters, View<const T> x, View<const T> g, View<T> dx, Parameters<T>& gradients) {
   const Array<T>& omega = parameters[0].value;
   const T s = shrink<T>(settings, x.columns);
   Array<T> turned(x.rows, x.columns), by_omega(omega.rows, omega.columns);
