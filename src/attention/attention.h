@@ -45,17 +45,29 @@ struct Array {
   operator View<const T>() const { return {values.data(), rows, columns}; }
 };
 
+// Cost of forward, a head, in multiply-adds (backward: some two and a half times that); d, dv: columns of keys and values; h: Settings::hidden.
 enum class Form : std::uint8_t {
-  dot_product,         // softmax(q·kᵀ/√d)·v, heads side by side; MQA and GQA by kv_heads. Vaswani 2017 (arXiv:1706.03762), Ainslie 2023 (arXiv:2305.13245)
-  multi_head,          // the same between linear layers: parameters wq wk wv wo and their biases, as torch's nn.MultiheadAttention
-  dot_pooling,         // softmax(X·a)·X with a learned query a; no q of the caller's. Yang 2016 (aclanthology N16-1174), without its hidden layer
-  additive,            // vᵀ·tanh(W·k + U·q + b). Bahdanau 2014 (arXiv:1409.0473)
-  multi_head_pooling,  // A = softmax(W₂·tanh(W₁·Xᵀ)), one row a head. Lin 2017 (arXiv:1703.03130)
-  candidate_pooling,   // a reader's history seen from a candidate: the logits come from [k, q, k∘q, k−q] through a layer. Zhou 2018 (arXiv:1706.06978)
-  fastformer,          // Wu 2021 (arXiv:2108.09084): one global query, one global key, O(T·d)
-  linear,              // φ(q)ᵀ·S / φ(q)ᵀ·z with φ = elu + 1; with decay it forgets. Katharopoulos 2020 (arXiv:2006.16236), Sun 2023 (arXiv:2307.08621)
-  performer,           // FAVOR+: positive orthogonal random features, unbiased for softmax. Choromanski 2020 (arXiv:2009.14794)
-  time_decayed,        // dot_product with −(t−tᵢ)/τ + log wᵢ on its logits, its temperature held so that exp(entropy) follows a target
+  // softmax(q·kᵀ/√d)·v, heads side by side; MQA and GQA by kv_heads. Pairs seen · (d + dv).
+  // Vaswani 2017 (arXiv:1706.03762), Shazeer 2019 (arXiv:1911.02150), Ainslie 2023 (arXiv:2305.13245)
+  dot_product,
+  // The same between linear layers: parameters wq wk wv wo and their biases, as torch's nn.MultiheadAttention. And 4·T·model² for all heads.
+  multi_head,
+  // softmax(X·a)·X with a learned query a; no q of the caller's. Tk·(d + dv). Yang 2016 (aclanthology N16-1174), without its hidden layer
+  dot_pooling,
+  // vᵀ·tanh(W·k + U·q + b). Tk·d·h, and Tq·Tk·(h tanh + dv). Bahdanau 2014 (arXiv:1409.0473)
+  additive,
+  // A = softmax(W₂·tanh(W₁·Xᵀ)), one row a head. Tk·d·h for all heads, and Tk·(h + dv) each. Lin 2017 (arXiv:1703.03130)
+  multi_head_pooling,
+  // A reader's history seen from a candidate: the logits come from [k, q, k∘q, k−q] through a layer. Tq·Tk·(d·h + dv). Zhou 2018 (arXiv:1706.06978)
+  candidate_pooling,
+  // One global query, one global key. 4·T·d, and T·model² for all heads. Wu 2021 (arXiv:2108.09084)
+  fastformer,
+  // φ(q)ᵀ·S / φ(q)ᵀ·z with φ = elu + 1; with decay it forgets. (Tq + Tk)·d·dv. Katharopoulos 2020 (arXiv:2006.16236), Sun 2023 (arXiv:2307.08621)
+  linear,
+  // FAVOR+: positive orthogonal random features, unbiased for softmax. (Tq + Tk)·features·(d + dv). Choromanski 2020 (arXiv:2009.14794)
+  performer,
+  // dot_product with −(t−tᵢ)/τ + log wᵢ on its logits, its temperature held so that exp(entropy) follows a target: with one, some ten exp a pair more.
+  time_decayed,
 };
 
 // How logits become weights. All but softmax are for the forms that compute a matrix of logits.
@@ -63,7 +75,7 @@ enum class Normaliser : std::uint8_t {
   softmax,
   sparsemax,  // Martins & Astudillo 2016 (arXiv:1602.02068)
   entmax15,   // Peters 2019 (arXiv:1905.05702), exact by sorting
-  top_k,      // softmax over the k greatest; ties by the lower index
+  top_k,      // softmax over the k greatest; ties by the lower index. Gupta 2021 (arXiv:2106.06899)
   sigmoid,    // each key on its own: rows do not sum to 1. Ramapuram 2024 (arXiv:2409.04431)
 };
 
@@ -78,7 +90,7 @@ struct Mask {
   bool causal = false;                 // key j ≤ query i
   std::size_t window = 0;              // |i − j| ≤ window; 0: no limit. Longformer 2020 (arXiv:2004.05150)
   std::size_t globals = 0;             // the first so many keys are seen by all, and their queries see all, whatever `window` and `block` say
-  std::size_t block = 0;               // only keys of the same block of so many positions; 0: no blocks
+  std::size_t block = 0;               // only keys of the same block of so many positions; 0: no blocks. Qiu 2019 (arXiv:1911.02972)
   std::span<const std::uint8_t> keys;  // [Tk], 1 = is there, 0 = padding; empty: all. (torch's key_padding_mask says the opposite.)
   View<const std::uint8_t> pairs{};    // [Tq × Tk], 1 = may be seen (as torch's SDPA mask says; MultiheadAttention's attn_mask says the opposite)
 };
@@ -139,16 +151,17 @@ struct Gradients {
   Array<T> q, k, v, bias;
   Parameters<T> parameters;
   std::vector<T> age, importance;  // time_decayed
-  T tau = 0, temperature = 0;      // time_decayed; with a target the temperature is a constant here (its own gradient is not followed)
+  T tau = 0, temperature = 0;      // time_decayed; with a target `temperature` is not the caller's: 0 here, and the others follow what is chosen
 };
 
 // Parameters of the form's shapes, drawn Glorot-uniform from the seed, biases zero. Empty for the forms that have none.
 template <class T>
 Result<Parameters<T>> initialise(const Settings& settings, std::uint64_t seed);
 
-// Cost: operations and bytes of every form are in docs/attention.md and printed by `weir bench attention`. Long keys are walked in tiles with an online
-// softmax (Milakov & Gimelshein 2018, arXiv:1805.02867; Dao 2022, arXiv:2205.14135): scratch is a tile a thread, not Tq × Tk, unless weights are wanted
-// or the normaliser needs a whole row.
+// Cost: nanoseconds and bytes of every form are in docs/attention.md and printed by `weir bench attention`. dot_product and multi_head in float walk long
+// keys in tiles with an online softmax (Milakov & Gimelshein 2018, arXiv:1805.02867; Dao 2022, arXiv:2205.14135): scratch is a tile a thread, beside keys and
+// values in the order of the kernels. Other normalisers and the other forms with logits hold at most 128 rows of Tk weights a thread. Never Tq × Tk,
+// unless weights are wanted.
 template <class T>
 Result<Output<T>> forward(const Settings& settings, const Parameters<T>& parameters, const Input<T>& input, const Want& want = {},
                           const Executor& executor = {});
@@ -179,14 +192,16 @@ Result<Output<T>> merge(const Output<T>& a, const Output<T>& b, std::size_t head
 
 // Attention over a stream: keys come one after the other, and any query may be asked at any time. Forms with a state of fixed size: linear, performer
 // (kv state of features × dv a head), dot_pooling and multi_head_pooling (m, l, acc), additive and candidate_pooling for a fixed query set at start,
-// time_decayed for a fixed query. dot_product, with `window` ≥ 1 and causal, keeps the last window + 1 keys. Others: Code::invalid.
-// Equal to forward()'s last row (query and last key at the same position) over all keys so far, to rounding. One Stream belongs to one thread at a time. Cost of a push at d = dv = 64: ≤ 5 µs.
+// time_decayed for a fixed query and without effective_keys. dot_product and multi_head, with `window` ≥ 1 and causal, keep the last window + 1 keys.
+// Normalisers other than softmax: dot_product and multi_head only. fastformer has no stream: its global key changes with every query. Others: Code::invalid.
+// Equal to forward()'s last row (query and last key at the same position) over all keys so far, to rounding. One Stream belongs to one thread at a time.
+// Cost of a push at d = dv = 64: ≤ 5 µs.
 template <class T>
 struct Stream {
   Settings settings;
   Parameters<T> parameters;
   std::size_t key_columns = 0, value_columns = 0;
-  std::size_t window = 0;  // dot_product only
+  std::size_t window = 0;  // dot_product and multi_head
   std::size_t seen = 0;    // keys so far, counted by push()
   Array<T> state;          // the form's own
   Array<T> keys, values;   // sliding window only: a ring

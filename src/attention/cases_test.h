@@ -13,6 +13,7 @@
 #include "attention/attention.h"
 #include "attention/form.h"
 #include "attention/mask.h"
+#include "attention/products.h"
 
 namespace weir::attention {
 

@@ -40,7 +40,15 @@ constexpr Promise promises[] = {
     {"hidden pairs are not there", "HiddenPairsAreNotThere", [](const FormRow& row) { return row.logits; }},
     {"the same key twice is a bias of log 2", "TwiceTheSameKeyIsABiasOfLogTwo", [](const FormRow& row) { return row.logits; }},
     {"temperature → 0: the greatest; → ∞: the mean", "LimitsOfTemperature", [](const FormRow& row) { return row.logits; }},
+    {"weights change by at most half of what their logits do (sparsemax's by all)", "WeightsChangeByHalfOfTheirLogits",
+     [](const FormRow& row) { return row.logits; }},
     {"what comes later changes nothing before it", "CausalPrefix", [](const FormRow& row) { return row.causal; }},
+    {"all later by as many places: the same", "OnlyDistancesCount", [](const FormRow& row) { return row.causal; }},
+    {"heads that share keys are heads with the same keys", "SharedHeadsAreTiedHeads",
+     [](const FormRow& row) { return row.heads && row.has_query && row.form != Form::fastformer; }},
+    {"outcomes over two sets of keys merge into that over both", "ChunksMergeIntoTheWhole",
+     [](const FormRow& row) { return row.logits && !row.has_parameters; }},
+    {"exp(entropy) of the weights is the target", "TargetOfEffectiveKeysIsMet", [](const FormRow& row) { return row.form == Form::time_decayed; }},
     {"key after key is all at once", "AStreamSaysWhatTheBatchSays", [](const FormRow& row) { return row.streams; }},
 };
 

@@ -204,7 +204,7 @@ void push_of(Stream<T>& stream, std::span<const T> k, std::span<const T> v, T, T
 
 template <class T>
 std::vector<T> ask_of(const Stream<T>& stream, std::span<const T> q) {
-  const std::size_t heads = stream.settings.heads, kv = kv_heads(stream.settings), head = stream.key_columns / kv, value = stream.value_columns / kv;
+  const std::size_t heads = stream.settings.heads, kv = kv_heads(stream.settings), head = stream.keys.columns / kv, value = stream.values.columns / kv;
   std::vector<T> out(heads * value);
   if (stream.seen == 0) return out;
   const std::size_t ring = stream.window + 1, count = std::min(stream.seen, ring), last = stream.seen - 1;

@@ -24,17 +24,14 @@ Result<Output<T>> try_forward(const Case<T>& c) {
   return forward<T>(c.settings, c.parameters, c.input());
 }
 
-const FormRow& row_of(Form form) {
-  for (const FormRow& row : forms())
-    if (row.form == form) return row;
-  throw std::runtime_error("no such form");
-}
-
 Case<double> plain(Form form, std::uint64_t seed = 7) {
   return draw(
-      row_of(form), seed,
+      *row_of(form), seed,
       {.position = false, .order = false, .keys = false, .bias = false, .target = false, .temperature = false, .normalisers = false, .implied_values = false});
 }
+
+bool windowed(const FormRow& row) { return row.form == Form::dot_product || row.form == Form::multi_head; }
+bool fixed_query(const FormRow& row) { return row.has_query && !windowed(row) && row.form != Form::linear && row.form != Form::performer; }
 
 TEST(Errors, EveryFormHasOneRowAndItsName) {
   EXPECT_EQ(forms().size(), 10U);
@@ -142,7 +139,7 @@ TEST(Errors, SizesThatDoNotFit) {
     }
   }
   for (const Form form : {Form::dot_product, Form::multi_head}) {
-    Case<double> c = draw(row_of(form), 1);
+    Case<double> c = draw(*row_of(form), 1);
     c.settings.heads = 6;
     c.settings.kv_heads = 4;
     expect_wrong(try_forward(c), "kv_heads");
@@ -160,24 +157,104 @@ TEST(Errors, SizesThatDoNotFit) {
 
 TEST(Errors, ViewsThatLie) {
   std::vector<double> some(64);
+  std::vector<std::uint8_t> bytes(64, 1);
   constexpr std::size_t huge = std::size_t{1} << 62U;
   const View<double> good(some.data(), 4, 4);
   const View<const double> bad[] = {{some.data(), 4, 4, 3}, {some.data(), huge, huge}, {some.data(), 4, 4, huge},
                                     {some.data(), huge, 1}, {nullptr, 4, 4},           {some.data(), 1, huge}};
-  for (const View<const double>& v : bad)
-    for (int where = 0; where < 3; ++where) {
-      Input<double> in{.q = good, .k = good, .v = good};
-      (where == 0 ? in.q : where == 1 ? in.k : in.v) = v;
-      expect_wrong(forward<double>({}, {}, in), where == 0 ? "q" : where == 1 ? "k" : "v");
+  for (const FormRow& row : forms()) {
+    const Settings settings{.form = row.form, .model = row.has_parameters ? 4UL : 0UL};
+    const Parameters<double> parameters = *initialise<double>(settings, 1);
+    Input<double> fits{.k = good, .v = good};
+    if (row.has_query) fits.q = good;
+    ASSERT_TRUE(forward<double>(settings, parameters, fits).has_value()) << row.name;
+    for (const View<const double>& v : bad) {
+      for (const char where : {'q', 'k', 'v'}) {
+        if (where == 'q' && !row.has_query) continue;
+        Input<double> in = fits;
+        (where == 'q' ? in.q : where == 'k' ? in.k : in.v) = v;
+        expect_wrong(forward<double>(settings, parameters, in), std::string(1, where), std::string(row.name));
+      }
+      if (!row.logits) continue;
+      Input<double> in = fits;
+      in.bias = v;
+      expect_wrong(forward<double>(settings, parameters, in), "bias", std::string(row.name));
     }
-  for (const View<const double>& v : bad) expect_wrong(forward<double>({}, {}, {.q = good, .k = good, .v = good, .bias = v}), "bias");
-  std::vector<std::uint8_t> bytes(64, 1);
-  Input<double> in{.q = good, .k = good, .v = good};
-  in.mask.pairs = {bytes.data(), 4, 4, 2};
-  expect_wrong(forward<double>({}, {}, in), "pairs");
-  // Rows of nothing: as many as one likes, but not the product of two such.
-  const View<const double> thin(some.data(), std::size_t{1} << 39U, 0);
-  expect_wrong(forward<double>({}, {}, {.q = thin, .k = thin, .v = thin}), "q");
+    if (row.logits) {
+      Input<double> in = fits;
+      in.mask.pairs = {bytes.data(), row.has_query ? 4UL : 1UL, 4, 2};
+      expect_wrong(forward<double>(settings, parameters, in), "pairs", std::string(row.name));
+    }
+    // No columns: as many rows as one likes, but there is no head of no column.
+    for (const std::size_t rows : {std::size_t{4}, std::size_t{1} << 39U}) {
+      const View<const double> thin(some.data(), rows, 0);
+      Input<double> in{.k = thin, .v = thin};
+      if (row.has_query) in.q = thin;
+      expect_wrong(forward<double>(settings, parameters, in), "column", std::string(row.name));
+    }
+  }
+}
+
+TEST(Errors, StreamsOfEveryForm) {
+  for (const FormRow& row : forms()) {
+    if (!row.streams) continue;
+    const std::string name(row.name);
+    const Settings settings{.form = row.form, .model = row.has_parameters ? 4UL : 0UL};
+    const Parameters<double> parameters = *initialise<double>(settings, 1);
+    std::vector<double> one(4, 1);
+    const View<const double> query = fixed_query(row) ? View<const double>(one.data(), 1, 4) : View<const double>{};
+    const std::size_t window = windowed(row) ? 2 : 0;
+    const auto start = [&](const Settings& s, std::size_t k, std::size_t v, View<const double> q, std::size_t w) {
+      return start_stream<double>(s, parameters, k, v, q, w);
+    };
+    expect_wrong(start(settings, 4, 4, query, windowed(row) ? 0 : 2), "window", name);
+    expect_wrong(start(settings, 0, 4, query, window), "columns", name);
+    expect_wrong(start(settings, 4, std::size_t{1} << 50U, query, window), "columns", name);
+    expect_wrong(start(settings, 4, 4, fixed_query(row) ? View<const double>{} : View<const double>(one.data(), 1, 4), window), "fixed query", name);
+    if (row.has_parameters) expect_wrong(start(settings, 5, 4, query, window), "columns", name);
+    if (row.logits && !windowed(row)) {
+      Settings other = settings;
+      other.normaliser = Normaliser::sparsemax;
+      expect_wrong(start(other, 4, 4, query, window), "softmax over a stream", name);
+    }
+    if (fixed_query(row)) {
+      expect_wrong(start(settings, 4, 4, View<const double>(one.data(), 1, 3), window), "fixed query", name);
+      expect_wrong(start(settings, 4, 4, View<const double>(one.data(), 2, 2), window), "fixed query", name);
+      one[1] = nan;
+      expect_wrong(start(settings, 4, 4, query, window), "fixed query", name);
+      one[1] = 1;
+    }
+    Result<Stream<double>> s = start(settings, 4, 4, query, window);
+    ASSERT_TRUE(s.has_value()) << s.error().text();
+    const std::vector<double> q = row.has_query && !fixed_query(row) ? one : std::vector<double>{}, small(3, 1);
+    const Result<std::vector<double>> before = ask<double>(*s, q);  // nothing seen: zeros (multi_head's: through wo)
+    ASSERT_TRUE(before.has_value()) << before.error().text();
+    for (const double x : *before) EXPECT_EQ(x, 0) << name;
+    expect_wrong(push<double>(*s, small, one), "in k", name);
+    expect_wrong(push<double>(*s, one, small), "in v", name);
+    for (const double bad : {nan, inf, -inf}) {
+      const std::vector<double> wrong = {1, bad, 1, 1};
+      expect_wrong(push<double>(*s, wrong, one), "in k", name);
+      expect_wrong(push<double>(*s, one, wrong), "in v", name);
+      expect_wrong(push<double>(*s, one, one, bad), "dt", name);
+      expect_wrong(push<double>(*s, one, one, 0, bad), "importance", name);
+      if (!q.empty()) expect_wrong(ask<double>(*s, wrong), "in q", name);
+    }
+    expect_wrong(push<double>(*s, one, one, -1), "dt", name);
+    expect_wrong(push<double>(*s, one, one, 0, 0), "importance", name);
+    expect_wrong(ask<double>(*s, small), "in q", name);
+    expect_wrong(ask<double>(*s, q.empty() ? one : std::vector<double>{}), "in q", name);
+    EXPECT_EQ(s->seen, 0U);
+    ASSERT_TRUE(push<double>(*s, one, one).has_value());
+    EXPECT_TRUE(ask<double>(*s, q).has_value());
+    const std::vector<double> large(4, 1.7e308);  // finite; what comes of it need not be: then it is told
+    (void)push<double>(*s, large, large);
+    (void)push<double>(*s, large, large);
+    const Result<std::vector<double>> after = ask<double>(*s, q);
+    if (after)
+      for (const double x : *after) EXPECT_TRUE(std::isfinite(x)) << name;
+    else expect_wrong(after, "finite", name);
+  }
 }
 
 TEST(Errors, WhatIsNotFinite) {
@@ -235,6 +312,20 @@ TEST(Errors, WhatOverflowsIsTold) {
     } else {
       for (const float x : o->out.values) EXPECT_TRUE(std::isfinite(x)) << row.name;
     }
+    // Back through values of a good size, pulled by what overflows.
+    const Case<float> good = as_float(plain(row.form));
+    const Output<float> seen = run(good, false);
+    Array<float> pull(seen.out.rows, seen.out.columns);
+    std::ranges::fill(pull.values, 3e38F);
+    const Result<Gradients<float>> g = backward<float>(good.settings, good.parameters, good.input(), seen, pull);
+    if (!g) {
+      expect_wrong(g, "finite", std::string(row.name));
+      continue;
+    }
+    for (const Array<float>* a : {&g->q, &g->k, &g->v})
+      for (const float x : a->values) EXPECT_TRUE(std::isfinite(x)) << row.name;
+    for (const auto& p : g->parameters)
+      for (const float x : p.value.values) EXPECT_TRUE(std::isfinite(x)) << row.name;
   }
   // Every logit is −inf, and no key is masked: zeros would be a lie.
   Array<float> q(2, 2), k(3, 2);
@@ -271,6 +362,17 @@ TEST(Errors, BackwardWithAnotherOutput) {
 }
 
 TEST(Errors, MergeAndExplainAndStreams) {
+  for (const FormRow& row : forms()) {
+    if (!row.mixture) continue;
+    const Case<double> c = plain(row.form);
+    std::vector<double> direction(row.form == Form::multi_head ? c.settings.model : c.value());
+    const auto told = [&](std::size_t query, std::size_t head) { return explain<double>(c.settings, c.parameters, c.input(), query, head, direction); };
+    ASSERT_TRUE(told(0, 0).has_value()) << row.name;
+    expect_wrong(told(c.queries(), 0), "query", std::string(row.name));
+    expect_wrong(told(0, c.heads()), "head", std::string(row.name));
+    direction.push_back(1);
+    expect_wrong(told(0, 0), "direction", std::string(row.name));
+  }
   const Case<double> c = plain(Form::dot_product);
   const Output<double> o = run(c);
   expect_wrong(merge(o, o, 0), "heads");
@@ -289,49 +391,12 @@ TEST(Errors, MergeAndExplainAndStreams) {
   other.weights.values.pop_back();
   expect_wrong(merge(o, other, c.heads()), "weights");
 
-  std::vector<double> direction(c.value());
-  expect_wrong(explain<double>(c.settings, c.parameters, c.input(), c.q.rows, 0, direction), "query");
-  expect_wrong(explain<double>(c.settings, c.parameters, c.input(), 0, c.heads(), direction), "head");
-  direction.push_back(1);
-  expect_wrong(explain<double>(c.settings, c.parameters, c.input(), 0, 0, direction), "direction");
-
-  expect_wrong(start_stream<double>({}, {}, 4, 4), "window");
-  expect_wrong(start_stream<double>({}, {}, 0, 4, {}, 3), "columns");
-  expect_wrong(start_stream<double>({}, {}, 4, std::size_t{1} << 50U, {}, 3), "columns");
   expect_wrong(start_stream<double>({}, {}, 4, 4, {}, std::size_t{1} << 50U), "window");
   expect_wrong(start_stream<double>({.heads = 3}, {}, 4, 4, {}, 3), "heads");
-  Array<double> one(1, 4);
-  expect_wrong(start_stream<double>({}, {}, 4, 4, one, 3), "fixed query");
-  one.values[0] = nan;
-  expect_wrong(start_stream<double>({}, {}, 4, 4, one, 3), "fixed query");
-  for (const FormRow& row : forms()) {  // a fixed query where there is none, none where there must be one
-    if (!row.streams || row.form == Form::dot_product) continue;
-    Settings settings{.form = row.form, .model = 4};
-    const Parameters<double> parameters = *initialise<double>(settings, 1);
-    const bool fixed = row.has_query && row.form != Form::linear && row.form != Form::performer;
-    expect_wrong(start_stream<double>(settings, parameters, 4, 4, fixed ? View<const double>{} : View<const double>(Array<double>(1, 4))), "fixed query",
-                 std::string(row.name));
-  }
   Case<float> large = as_float(plain(Form::dot_product));
   for (float& x : large.v.values) x = 1e38F;
   const std::vector<float> far(large.value(), 1e38F);
   expect_wrong(explain<float>(large.settings, {}, large.input(), 0, 0, far), "finite");
-  Result<Stream<double>> s = start_stream<double>({}, {}, 4, 4, {}, 3);
-  ASSERT_TRUE(s.has_value());
-  const std::vector<double> row(4, 1), bad(4, nan), small(3, 1);
-  expect_wrong(push<double>(*s, small, row), "k");
-  expect_wrong(push<double>(*s, row, small), "v");
-  expect_wrong(push<double>(*s, bad, row), "k");
-  expect_wrong(push<double>(*s, row, bad), "v");
-  expect_wrong(push<double>(*s, row, row, -1), "dt");
-  expect_wrong(push<double>(*s, row, row, nan), "dt");
-  expect_wrong(push<double>(*s, row, row, 0, 0), "importance");
-  EXPECT_EQ(s->seen, 0U);
-  ASSERT_TRUE(push<double>(*s, row, row).has_value());
-  expect_wrong(ask<double>(*s, small), "q");
-  expect_wrong(ask<double>(*s, {}), "q");
-  expect_wrong(ask<double>(*s, bad), "q");
-  EXPECT_TRUE(ask<double>(*s, row).has_value());
 }
 
 TEST(Errors, NothingIsNoError) {  // no queries: nothing comes out; no keys: zeros (what wo's bias and fastformer's queries add aside)

@@ -1,7 +1,7 @@
-// Inside attention/: what a form hands to attention.cc. attention.cc checks everything that is the same for all (sizes, settings that the form does not
-// have, non-finite values in and out), then calls these with inputs that fit: here, what does not fit is our own mistake (CHECK).
+// Inside attention/: what a form hands to attention.cc. check.cc checks everything that is the same for all (sizes, settings that the form does not
+// have, non-finite values in and out), then attention.cc calls these with inputs that fit: here, what does not fit is our own mistake (CHECK).
 //
-// A new form: one enumerator, one file x.cc that defines x<float>() and x<double>(), its declaration below, one row in attention.cc's table. Every
+// A new form: one enumerator, one file x.cc that defines x<float>() and x<double>(), its declaration below, one row in forms.cc's table. Every
 // property test walks the table.
 #pragma once
 
@@ -73,14 +73,16 @@ template <class T>
 FormFunctions<T> time_decayed();
 
 template <class T>
-FormFunctions<T> functions(Form form);  // attention.cc; CHECK: the form has a row
+FormFunctions<T> functions(Form form);  // CHECK: the form has a row
+const FormRow* row_of(Form form);       // null: there is no such form
 
 inline std::size_t kv_heads(const Settings& settings) { return settings.kv_heads == 0 ? settings.heads : settings.kv_heads; }
 
 template <class T>
-Parameters<T> zeros_like(Parameters<T> parameters) {
-  for (Parameter<T>& p : parameters) p.value.values.assign(p.value.values.size(), T{0});
-  return parameters;
+Parameters<T> zeros_like(const Parameters<T>& parameters) {
+  Parameters<T> zeros;
+  for (const Parameter<T>& p : parameters) zeros.push_back({p.name, Array<T>(p.value.rows, p.value.columns)});
+  return zeros;
 }
 
 // "expected v of 7 rows (as k), found 5"

@@ -4,7 +4,8 @@
 //   out = dot_product(q·wqᵀ + bq, k·wkᵀ + bk, v·wvᵀ + bv)·woᵀ + bo
 //
 // Parameters: wq [model × model], wk and wv [kv_heads·d × model], wo [model × model], then their biases wq.bias … [1 × n]; d = model / heads. A row without
-// a visible key is zeros before wo: it gives bo. Cost: 2·T·model² for each layer beside dot_product's.
+// a visible key is zeros before wo: it gives bo. Cost: 2·T·model² for each layer beside dot_product's. A stream is dot_product's: the last window + 1 keys
+// and values, after their layers.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -116,6 +117,36 @@ Mixed<T> mixed(const Settings&, const Parameters<T>& p, const Input<T>& in, cons
   return m;
 }
 
+// One row through a layer.
+template <class T>
+std::vector<T> row_through(const Parameters<T>& p, std::size_t w, std::size_t b, std::span<const T> x) {
+  std::vector<T> y(p[w].value.rows);
+  dot_rows(p[w].value, x, std::span(y));
+  add_scaled(std::span(y), T{1}, p[b].value.values.data());
+  return y;
+}
+
+template <class T>
+Status start(Stream<T>& stream) {
+  const Settings& s = stream.settings;
+  TRY(sizes<T>(
+      s, {.q = View<const T>(nullptr, 0, s.model), .k = View<const T>(nullptr, 0, stream.key_columns), .v = View<const T>(nullptr, 0, stream.value_columns)}));
+  for (Array<T>* ring : {&stream.keys, &stream.values}) *ring = Array<T>(stream.window + 1, s.model / s.heads * kv_heads(s));
+  return {};
+}
+
+template <class T>
+void push(Stream<T>& stream, std::span<const T> k, std::span<const T> v, T dt, T importance) {
+  const std::vector<T> key = row_through<T>(stream.parameters, wk, bk, k), value = row_through<T>(stream.parameters, wv, bv, v);
+  functions<T>(Form::dot_product).push(stream, key, value, dt, importance);
+}
+
+template <class T>
+std::vector<T> ask(const Stream<T>& stream, std::span<const T> q) {
+  const std::vector<T> query = row_through<T>(stream.parameters, wq, bq, q);
+  return row_through<T>(stream.parameters, wo, bo, functions<T>(Form::dot_product).ask(stream, query));
+}
+
 }  // namespace
 
 template <class T>
@@ -126,9 +157,9 @@ FormFunctions<T> multi_head() {
           .forward = forward<T>,
           .backward = backward<T>,
           .mixed = mixed<T>,
-          .start = nullptr,
-          .push = nullptr,
-          .ask = nullptr};
+          .start = start<T>,
+          .push = push<T>,
+          .ask = ask<T>};
 }
 template FormFunctions<float> multi_head();
 template FormFunctions<double> multi_head();

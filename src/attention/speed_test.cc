@@ -77,11 +77,12 @@ TEST(Speed, AStreamTakesAKeyInMicroseconds) {
     if (!row.streams) continue;
     Settings s{.form = row.form, .model = 64};
     if (row.form == Form::time_decayed) s.tau = 10;
-    const bool fixed = row.has_query && row.form != Form::linear && row.form != Form::performer && row.form != Form::dot_product;
+    const bool window = row.form == Form::dot_product || row.form == Form::multi_head;
+    const bool fixed = row.has_query && row.form != Form::linear && row.form != Form::performer && !window;
     Result<Parameters<float>> parameters = initialise<float>(s, 1);
     ASSERT_TRUE(parameters.has_value());
-    Result<Stream<float>> stream = start_stream<float>(s, *parameters, 64, 64, fixed ? View<const float>(x.values.data(), 1, 64) : View<const float>{},
-                                                       row.form == Form::dot_product ? 128 : 0);
+    Result<Stream<float>> stream =
+        start_stream<float>(s, *parameters, 64, 64, fixed ? View<const float>(x.values.data(), 1, 64) : View<const float>{}, window ? 128 : 0);
     ASSERT_TRUE(stream.has_value()) << stream.error().text();
     double best = 1;
     for (int i = 0; i < 20; ++i)
