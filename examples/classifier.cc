@@ -2,7 +2,7 @@
 // words carried each decision.
 //
 //   classifier examples/lines.txt [--test FILE] [--form dot_pooling|multi_head_pooling|additive|mean] [--heads N] [--layer multi_head|fastformer|linear|…]
-//              [--layer-heads N] [--columns N] [--epochs N] [--show N] [--seed N]
+//              [--layer-heads N] [--columns N] [--epochs N] [--show N] [--seed N] [--hide N]
 //
 // A word's vector is learned (a row of a hashed table, plus one for it and its successor); with --layer, words look at each other first (x + layer(x));
 // pooling mixes the vectors of a line into one; a linear layer turns that into a number for each label. Gradients of both attentions come from
@@ -26,7 +26,7 @@ constexpr std::size_t buckets = 1 << 16;
 
 struct Arguments {
   std::string file, test, form = "dot_pooling", layer;
-  std::size_t heads = 1, layer_heads = 4, columns = 32, epochs = 12, show = 6, seed = 1;
+  std::size_t heads = 1, layer_heads = 4, columns = 32, epochs = 12, show = 6, seed = 1, hide = 4;
 };
 
 struct Line {
@@ -163,11 +163,11 @@ Result<Seen> look(const Model& model, const Line& line, std::vector<std::uint8_t
   return seen;
 }
 
-// One step on one line; its loss. Some words are hidden each time, so that no decision hangs on one word alone; attention
-// moves slower than the vectors it looks at.
-Result<float> learn(Model& model, const Line& line, float rate, std::mt19937& random) {
+// One step on one line; its loss. `hide` of ten words are hidden each time, so that no decision hangs on one word alone; attention moves slower than the
+// vectors it looks at.
+Result<float> learn(Model& model, const Line& line, float rate, std::size_t hide, std::mt19937& random) {
   std::vector<std::uint8_t> there(line.words.size());
-  for (std::uint8_t& word : there) word = random() % 10 >= 4;
+  for (std::uint8_t& word : there) word = random() % 10 >= hide;
   const Seen seen = TRY(look(model, line, std::move(there)));
   Array<float> d_out(seen.output.out.rows, seen.output.out.columns);
   for (std::size_t l = 0; l < model.labels.size(); ++l) {
@@ -238,7 +238,7 @@ weir::Status run(const Arguments& arguments) {
   for (std::size_t epoch = 0; epoch < arguments.epochs; ++epoch) {
     std::shuffle(train.begin(), train.end(), random);
     double loss = 0;
-    for (const Line& line : train) loss += static_cast<double>(TRY(learn(model, line, 0.1f, random)));
+    for (const Line& line : train) loss += static_cast<double>(TRY(learn(model, line, 0.1f, arguments.hide, random)));
     std::printf("epoch %zu: loss %.3f\n", epoch + 1, loss / static_cast<double>(std::max<std::size_t>(1, train.size())));
   }
   std::size_t right = 0;
@@ -256,13 +256,13 @@ weir::Status run(const Arguments& arguments) {
 int main(int argc, char** argv) {
   Arguments arguments;
   const std::map<std::string, std::string*> texts{{"--test", &arguments.test}, {"--form", &arguments.form}, {"--layer", &arguments.layer}};
-  const std::map<std::string, std::size_t*> numbers{{"--heads", &arguments.heads}, {"--layer-heads", &arguments.layer_heads}, {"--columns", &arguments.columns}, {"--epochs", &arguments.epochs}, {"--show", &arguments.show}, {"--seed", &arguments.seed}};
+  const std::map<std::string, std::size_t*> numbers{{"--heads", &arguments.heads}, {"--layer-heads", &arguments.layer_heads}, {"--columns", &arguments.columns}, {"--epochs", &arguments.epochs}, {"--show", &arguments.show}, {"--seed", &arguments.seed}, {"--hide", &arguments.hide}};
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (texts.contains(word) && i + 1 < argc) *texts.at(word) = argv[++i];
     else if (numbers.contains(word) && i + 1 < argc) *numbers.at(word) = std::strtoull(argv[++i], nullptr, 10);
     else if (!word.starts_with("--") && arguments.file.empty()) arguments.file = word;
-    else return complain({weir::Code::invalid, "no such option, or its value is missing", word, "classifier FILE [--test FILE] [--form NAME] [--heads N] [--layer NAME] [--layer-heads N] [--columns N] [--epochs N] [--show N] [--seed N]"});
+    else return complain({weir::Code::invalid, "no such option, or its value is missing", word, "classifier FILE [--test FILE] [--form NAME] [--heads N] [--layer NAME] [--layer-heads N] [--columns N] [--epochs N] [--show N] [--seed N] [--hide N]"});
   }
   if (arguments.file.empty()) return complain({weir::Code::invalid, "expected a file of lines label<TAB>text", "", "classifier examples/lines.txt"});
   if (const auto status = run(arguments); !status) return complain(status.error());

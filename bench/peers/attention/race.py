@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import os
+import random
 import re
 import statistics
 import subprocess
@@ -132,17 +133,37 @@ def labelled(data, folder):
     return file
 
 
-def accuracy(a):
-    print(f'\nheld-out accuracy on every fifth line of {os.path.basename(a.accuracy)}, mean ± half the range of {a.seeds} seeds')
-    for title, more in ([('pooling: mean', ['--form', 'mean']), ('pooling: dot_pooling', []), ('pooling: additive', ['--form', 'additive'])] +
-                        [(f'pooling: multi_head_pooling, {h} heads', ['--form', 'multi_head_pooling', '--heads', str(h)]) for h in (1, 2, 4, 8, 12)] +
-                        [(f'layer: {layer}, {h} heads', ['--layer', layer, '--layer-heads', str(h)]) for layer in ('multi_head', 'fastformer') for h in (1, 2, 4, 12)]):
+def held_out(a, title, file, ways, *more):
+    print(f'\nheld-out accuracy on every fifth line of {title}, mean ± half the range of {a.seeds} seeds')
+    for way, words in ways:
         right = []
         for seed in range(1, a.seeds + 1):
-            out = subprocess.run([a.classifier, a.accuracy, '--columns', '48', '--epochs', '4', '--show', '0', '--seed', str(seed), *more], check=True, capture_output=True, text=True).stdout
+            out = subprocess.run([a.classifier, file, '--show', '0', '--seed', str(seed), *more, *words], check=True, capture_output=True, text=True).stdout
             m = re.search(r'held out: (\d+) of (\d+) right', out)
             right.append(100 * int(m[1]) / int(m[2]))
-        print(f'{title:<40} {statistics.mean(right):5.1f} ± {(max(right) - min(right)) / 2:.1f} %', flush=True)
+        print(f'{way:<40} {statistics.mean(right):5.1f} ± {(max(right) - min(right)) / 2:.1f} %', flush=True)
+
+
+MEAN, POOLINGS = ('pooling: mean', ['--form', 'mean']), [('pooling: dot_pooling', []), ('pooling: additive', ['--form', 'additive'])]
+HEADS = [(f'pooling: multi_head_pooling, {h} heads', ['--form', 'multi_head_pooling', '--heads', str(h)]) for h in (1, 2, 4, 8, 12)]
+LAYERS = [(f'layer: {layer}, {h} heads', ['--layer', layer, '--layer-heads', str(h)]) for layer in ('multi_head', 'fastformer') for h in (1, 2, 4, 12)]
+
+
+def recall_lines(n):
+    """A made task in which no word alone says the label: "where c is a2 c4 h1 e2" is 4. Whoever takes words one by one can only guess among the four."""
+    draw = random.Random(1)
+    for _ in range(n):
+        keys = draw.sample('abcdefgh', 4)
+        values = [draw.choice('1234') for _ in keys]
+        asked = draw.randrange(4)
+        yield f'{values[asked]}\twhere {keys[asked]} is {" ".join(k + v for k, v in zip(keys, values))}\n'
+
+
+def recall(a):
+    with tempfile.NamedTemporaryFile('w', suffix='.txt') as file:
+        file.writelines(recall_lines(5000))
+        file.flush()
+        held_out(a, '5,000 made questions', file.name, [MEAN, *POOLINGS, HEADS[2], *LAYERS], '--columns', '24', '--epochs', '8', '--hide', '0')
 
 
 def main():
@@ -152,17 +173,20 @@ def main():
     parser.add_argument('--threads', default='1,2')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--seeds', type=int, default=3)
+    parser.add_argument('--recall', choices=('yes', 'no'), default='yes')
     parser.add_argument('--accuracy', help='a file of lines "label<TAB>text"')
     parser.add_argument('--data', help='a folder with unpacked ag_news: its lines instead of such a file')
     parser.add_argument('--speed', choices=('yes', 'no'), default='yes')
     a = parser.parse_args()
     if a.speed == 'yes':
         speed(a)
+    if a.recall == 'yes':
+        recall(a)
     with tempfile.TemporaryDirectory() as folder:
         if a.data:
             a.accuracy = labelled(a.data, folder)
         if a.accuracy:
-            accuracy(a)
+            held_out(a, os.path.basename(a.accuracy), a.accuracy, [MEAN, *POOLINGS, *HEADS, *LAYERS], '--columns', '48', '--epochs', '4')
 
 
 main()
