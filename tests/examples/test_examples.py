@@ -103,6 +103,17 @@ class Examples(unittest.TestCase):
                 out = self.example('classifier', ROOT / 'examples/lines.txt', '--form', form, '--heads', heads, '--show', 2)
                 self.assertGreaterEqual(self.accuracy(out), 0.65)
 
+    def test_a_layer_lets_words_look_at_each_other(self):
+        """No word alone says the label: "where c is a2 c4 h1 e2" is 4."""
+        draw, file = random.Random(1), self.dir / 'recall.txt'
+        with file.open('w') as lines:
+            for _ in range(5000):
+                keys, values, asked = draw.sample('abcdefgh', 4), [draw.choice('1234') for _ in range(4)], draw.randrange(4)
+                lines.write(f'{values[asked]}\twhere {keys[asked]} is {" ".join(k + v for k, v in zip(keys, values))}\n')
+        words = file, '--columns', 24, '--epochs', 8, '--hide', 0, '--show', 0
+        self.assertGreaterEqual(self.accuracy(self.example('classifier', *words, '--layer', 'multi_head', '--layer-heads', 1)), 0.9)
+        self.assertLessEqual(self.accuracy(self.example('classifier', *words)), 0.6)
+
     def test_mistakes_are_named(self):
         bad = self.dir / 'bad.txt'
         bad.write_text('no label here\n')
