@@ -68,11 +68,11 @@ T temperature_for(std::span<const T> z, double target, double otherwise) {
       }
     mean /= sum;
     const double entropy = std::log(sum) - mean, slope = square / sum - mean * mean, error = entropy - wanted;
-    (error > 0 ? high : low) = at;
     const double newton = at - error / slope;
-    const bool inside = newton > low && newton < high;
-    at = inside ? newton : (low + high) / 2;
-    if (std::fabs(error) < 1e-9 * slope && inside) break;  // the step squares what is left
+    const bool there = std::fabs(newton - at) < 1e-9;  // a step squares what is left
+    (error > 0 ? high : low) = at;
+    at = there || (newton > low && newton < high) ? newton : (low + high) / 2;
+    if (there) break;
   }
   return static_cast<T>(std::exp(at));
 }
