@@ -54,7 +54,7 @@ T temperature_for(std::span<const T> z, double target, double otherwise) {
     }
   const double spread = greatest - least, wanted = std::log(target);
   if (count < 2 || spread == 0) return static_cast<T>(otherwise);  // the same at every temperature
-  if (target >= count) return static_cast<T>(std::min(spread * std::exp(16.0), static_cast<double>(std::numeric_limits<T>::max())));  // all alike, to rounding
+  if (target >= count) return static_cast<T>(std::min(spread * std::exp(32.0), static_cast<double>(std::numeric_limits<T>::max())));  // all alike, to rounding
   double low = std::log(spread) - 16, high = std::log(spread) + 16, at = std::clamp(std::log(otherwise), low, high);
   for (int step = 0; step < 60 && high - low > 1e-9; ++step) {
     const double inverse = std::exp(-at);
