@@ -512,7 +512,7 @@ TEST(Properties, GradientsAreThoseOfTheForward) {
   std::size_t done = 0, skipped = 0;
   for_all([](const FormRow&) { return true; },
           [&](const FormRow& row, std::uint64_t seed) {
-            Case<double> c = draw(row, seed, {.target = false, .most = 6});
+            Case<double> c = draw(row, seed, {.most = 6});
             Draw d{seed};
             const Output<double> o = run(c);
             const Array<double> d_out = d.array(o.out.rows, o.out.columns);
