@@ -84,6 +84,7 @@ export function reader(table) {
 export function ours(event) {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return false;
   const target = event.target;
+  if (target.closest?.('dialog:not([open])')) return true;   // just closed: the browser has not moved the focus yet
   if (target.closest?.('input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]')) return event.key === 'Escape';
   if (event.key === 'Enter' || event.key === ' ') return !target.closest?.(event.key === ' ' ? 'button, summary, input' : 'button, summary, a, input');
   return true;
