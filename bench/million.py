@@ -146,7 +146,7 @@ def marks(server):
 
 def big_pushes(server, source, texts):
     """5,000 items at once, while another connection marks an item again and again."""
-    first, waits, going = ask(server, '/api/items?limit=1')['items'][0]['id'], [], True
+    first, waits, going = ask(server, '/api/items?limit=1')['items'][0]['_weir']['id'], [], True
 
     def send(connection, method, path, body):
         begun = time.perf_counter()
