@@ -129,6 +129,40 @@ Result<std::optional<std::int32_t>> check_header(const std::filesystem::path& fi
   return version;
 }
 
+namespace {
+
+// Which of Weir's databases it is; a backup is another one than what it was made of. nothing: it holds nothing yet.
+Result<std::optional<std::string>> identity(Connection& db) {
+  if (TRY(db.integer("PRAGMA application_id")) == application_id)
+    return TRY(db.text("SELECT value FROM meta WHERE key='secret'")).value_or("") + TRY(db.text("SELECT value FROM meta WHERE key='copy'")).value_or("");
+  if (!TRY(db.integer("SELECT 1 FROM sqlite_schema"))) return std::nullopt;
+  return fail(Code::corrupt, "expected Weir's database, found another program's", db.file(), "give another directory");
+}
+
+Result<std::optional<std::string>> identity_of(const std::filesystem::path& file, Access access, const char* vfs) {
+  return identity(*TRY(Connection::open(file, access, vfs)));
+}
+
+}  // namespace
+
+Status check_owner(const std::filesystem::path& file, const char* vfs) {
+  auto log = file;
+  log += "-wal";
+  std::error_code absent;
+  const bool logged = std::filesystem::file_size(log, absent) > 0 && !absent;
+  const auto version = TRY(check_header(file));
+  if (!version || (*version > 0 && !logged)) return {};
+  const auto whole = identity_of(file, Access::read, vfs);
+  const auto alone = logged ? identity_of(file, Access::alone, vfs) : whole;
+  const bool unreadable = !whole && (whole.error().code == Code::corrupt || whole.error().code == Code::internal);
+  // What a power cut left half in the file may not be readable alone: the log mends that.
+  if (alone && *alone && (unreadable || (whole && *whole != *alone)))
+    return fail(Code::corrupt, "the log beside the database belongs to another one; nothing was changed", log.string(),
+                "move it away, or bring back the database that it belongs to");
+  if (!whole) return std::unexpected(whole.error());
+  return {};
+}
+
 Status migrate(Connection& connection, std::int32_t target) {
   const auto found = static_cast<std::int32_t>(TRY(connection.integer("PRAGMA user_version")).value_or(0));
   if (found > newest_schema()) return too_new(found, connection.file());

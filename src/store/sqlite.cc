@@ -41,6 +41,25 @@ std::string remedy_of(int sqlite) {
   }
 }
 
+int flags_of(Access access) {
+  switch (access) {
+    case Access::write: return SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    case Access::copy: return SQLITE_OPEN_READWRITE;
+    case Access::alone: return SQLITE_OPEN_READONLY | SQLITE_OPEN_URI;
+    case Access::read: break;
+  }
+  return SQLITE_OPEN_READONLY;
+}
+
+std::string immutable(std::string_view file) {
+  std::string uri = "file:";
+  for (const char c : file) {
+    if (c == '%' || c == '?' || c == '#') uri += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    else uri += c;
+  }
+  return uri + "?immutable=1";
+}
+
 }  // namespace
 
 std::unexpected<Error> Connection::error(int code) const {
@@ -52,8 +71,8 @@ std::unexpected<Error> Connection::error(int code) const {
 
 Result<std::unique_ptr<Connection>> Connection::open(const std::filesystem::path& file, Access access, const char* vfs, bool normal_sync) {
   sqlite3* db = nullptr;
-  const int flags = SQLITE_OPEN_NOMUTEX | (access == Access::write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY);
-  const int opened = sqlite3_open_v2(file.c_str(), &db, flags, vfs);
+  const int opened =
+      sqlite3_open_v2(access == Access::alone ? immutable(file.string()).c_str() : file.c_str(), &db, SQLITE_OPEN_NOMUTEX | flags_of(access), vfs);
   std::unique_ptr<Connection> connection(new Connection(db, file.string()));
   if (opened != SQLITE_OK) return connection->error(opened);
   sqlite3_extended_result_codes(db, 1);
@@ -62,6 +81,9 @@ Result<std::unique_ptr<Connection>> Connection::open(const std::filesystem::path
   sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
   TRY(register_tokenizer(*connection));
 
+  // Only who writes plays a log into the file.
+  if (access != Access::write) sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  if (access == Access::copy) TRY(connection->script("PRAGMA journal_mode=MEMORY"));
   if (access == Access::write) TRY(connection->script(fmt::format("PRAGMA page_size={}; PRAGMA journal_mode=WAL", page_size).c_str()));
   TRY(connection->script(fmt::format("PRAGMA synchronous={}; PRAGMA cache_size=-{}; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA wal_autocheckpoint=0",
                                      normal_sync ? "NORMAL" : "FULL", access == Access::write ? writer_cache_kb : reader_cache_kb)

@@ -25,7 +25,8 @@ struct Blob {
   std::string_view bytes;
 };
 
-enum class Access { read, write };
+// alone: what the file says without its log, for nobody who writes meanwhile; copy: a file that nobody else has open, written without a log.
+enum class Access { read, write, alone, copy };
 
 class Connection {
  public:

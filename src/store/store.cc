@@ -101,6 +101,7 @@ Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& dir, Sto
   shared->file = dir / "weir.db";
   TRY(check_header(shared->file));  // refuses before anything is touched
   shared->lock = TRY(DirLock::take(dir));
+  TRY(check_owner(shared->file, options.vfs));
   shared->writer = TRY(Connection::open(shared->file, Access::write, options.vfs, options.normal_sync));
   ::chmod(shared->file.c_str(), 0600);
   Connection& db = *shared->writer;
@@ -162,6 +163,8 @@ void Shared::execute(std::deque<Job> batch) {
     Connection& db = *writer;
     Writer handle(*this, db);
     committed = db.run("BEGIN IMMEDIATE");
+    // Each log begins with the page that says whose it is: check_owner compares it. (SQLite does not write what stays the same.)
+    if (committed && db.wal_pages() == 0) committed = db.run("INSERT OR REPLACE INTO meta VALUES('log', random())");
     while (committed) {
       if (batch.empty() && Steady::now() < begun + options.batch) {  // what came meanwhile shares this commit
         const std::scoped_lock queue_lock(queue_mutex);
@@ -292,6 +295,8 @@ Status Store::backup(const std::filesystem::path& file) {
       const auto connection = TRY(Connection::open(shared_->file, Access::read, shared_->options.vfs));
       TRY(connection->run("VACUUM INTO ?", part.string()));
     }
+    // Another database from here on: the log of the one that it was made of does not fit it.
+    TRY(TRY(Connection::open(part, Access::copy))->run("INSERT OR REPLACE INTO meta VALUES('copy', randomblob(16))"));
     ::chmod(part.c_str(), 0600);
     TRY(check(part, nullptr, "PRAGMA quick_check(1)"));
     TRY(sync_path(part, O_RDWR));
@@ -307,6 +312,7 @@ Status Store::backup(const std::filesystem::path& file) {
 Status Store::restore(const std::filesystem::path& file, const std::filesystem::path& dir) {
   if (!TRY(check_header(file)))
     return fail(Code::not_found, "there is no backup of this name, or it is empty", file.string(), "give a file that weir backup made");
+  TRY(check_owner(file));
   TRY(check(file, nullptr, "PRAGMA integrity_check(1)"));
   const DirLock lock = TRY(DirLock::take(dir));
   const auto target = dir / "weir.db";
@@ -320,8 +326,14 @@ Status Store::restore(const std::filesystem::path& file, const std::filesystem::
     if (error) return fail(Code::io, fmt::format("cannot be moved away: {}", error.message()), (dir / left).string());
   }
   const auto part = dir / "weir.db.part";
+  const auto log = std::filesystem::path(file.string() + "-wal");
   const auto done = [&]() -> Status {
-    std::filesystem::copy_file(file, part, std::filesystem::copy_options::overwrite_existing, error);
+    if (std::filesystem::exists(log) && std::filesystem::file_size(log) > 0) {  // no backup of ours, but a copy of a folder: the log is part of it
+      std::filesystem::remove(part, error);
+      TRY(TRY(Connection::open(file, Access::read))->run("VACUUM INTO ?", part.string()));
+    } else {
+      std::filesystem::copy_file(file, part, std::filesystem::copy_options::overwrite_existing, error);
+    }
     if (error) return fail(Code::io, fmt::format("cannot be copied: {}", error.message()), part.string(), "free space on this disk");
     ::chmod(part.c_str(), 0600);
     TRY(sync_path(part, O_RDWR));

@@ -275,6 +275,84 @@ TEST(Store, ADatabaseOfANewerWeirIsRefusedUntouched) {
   std::filesystem::remove_all(dir);
 }
 
+// A database whose last commit is still in its log, as a crash leaves it.
+std::filesystem::path crashed(const char* name, const char* user) {
+  const auto live = fresh_dir("live"), dir = fresh_dir(name);
+  {
+    auto store = OK(Store::open(live));
+    OK(store->write([&](Writer& w) { return w.add_user(user, start); }));
+    std::filesystem::create_directories(dir);
+    for (const char* file : {"weir.db", "weir.db-wal"}) std::filesystem::copy_file(live / file, dir / file);
+  }
+  std::filesystem::remove_all(live);
+  return dir;
+}
+
+std::string first_user(const std::filesystem::path& dir) {
+  const auto store = OK(Store::open(dir));
+  const auto users = OK(store->reader()->users());
+  return users.empty() ? "" : users.front().name;
+}
+
+TEST(Store, TheLogOfAnotherDatabaseIsNotPlayedIntoThisOne) {
+  const auto mine = crashed("log-mine", "ann"), other = crashed("log-other", "bob"), dir = fresh_dir("log");
+  EXPECT_EQ(first_user(mine), "ann");  // its own is, and is in the file now
+  // Of another Weir, of another program, and of the database that this one is a backup of.
+  sqlite3* db = nullptr;
+  const auto cookies = other / "cookies";
+  ASSERT_EQ(sqlite3_open(cookies.c_str(), &db), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(db, "PRAGMA journal_mode=WAL; CREATE TABLE cookies(x); INSERT INTO cookies VALUES(1)", nullptr, nullptr, nullptr), SQLITE_OK);
+  const auto backup = other / "backup", after = other / "after-wal";
+  {
+    auto store = OK(Store::open(mine));
+    OK(store->backup(backup));
+    OK(store->write([&](Writer& w) { return w.add_user("cyd", start); }));
+    std::filesystem::copy_file(mine / "weir.db-wal", after);
+  }
+  const std::pair<std::filesystem::path, std::filesystem::path> cases[] = {
+      {mine / "weir.db", other / "weir.db-wal"}, {mine / "weir.db", cookies.string() + "-wal"}, {backup, after}};
+  for (const auto& [file, log] : cases) {
+    std::filesystem::remove_all(dir);
+    std::filesystem::create_directories(dir);
+    std::filesystem::copy_file(file, dir / "weir.db");
+    std::filesystem::copy_file(log, dir / "weir.db-wal");
+    const auto before = OK(sha256_file(dir / "weir.db"));
+    for (int again = 0; again < 2; ++again) {
+      const auto refused = Store::open(dir);
+      ASSERT_FALSE(refused) << log;
+      EXPECT_EQ(refused.error().code, Code::corrupt);
+      EXPECT_EQ(refused.error().where, (dir / "weir.db-wal").string());
+      EXPECT_EQ(Store::restore(dir / "weir.db", fresh_dir("log-restored")).error().code, Code::corrupt);
+      EXPECT_EQ(OK(sha256_file(dir / "weir.db")), before);
+    }
+    std::filesystem::rename(dir / "weir.db-wal", dir / "elsewhere");  // the remedy
+    EXPECT_EQ(first_user(dir), "ann");
+  }
+  sqlite3_close(db);
+  for (const auto& each : {mine, other, dir}) std::filesystem::remove_all(each);
+}
+
+TEST(Store, ADatabaseOfAnotherProgramIsLeftAlone) {
+  const auto dir = fresh_dir("cookies");
+  std::filesystem::create_directories(dir);
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open((dir / "weir.db").c_str(), &db), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(db, "CREATE TABLE cookies(x)", nullptr, nullptr, nullptr), SQLITE_OK);  // no version of its own, as most have
+  sqlite3_close(db);
+  const auto before = OK(sha256_file(dir / "weir.db"));
+  EXPECT_EQ(Store::open(dir).error().code, Code::corrupt);
+  EXPECT_EQ(Store::restore(dir / "weir.db", fresh_dir("cookies-restored")).error().code, Code::corrupt);
+  EXPECT_EQ(OK(sha256_file(dir / "weir.db")), before);
+  std::filesystem::remove_all(dir);
+}
+
+TEST(Store, ACopyOfAFolderIsRestoredWithItsLog) {
+  const auto copy = crashed("folder", "ann"), dir = fresh_dir("folder-restored");
+  OK(Store::restore(copy / "weir.db", dir));
+  EXPECT_EQ(first_user(dir), "ann");
+  for (const auto& each : {copy, dir}) std::filesystem::remove_all(each);
+}
+
 TEST(Store, ADatabaseOfAnOlderWeirIsBroughtUp) {
   for (std::int32_t from = 1; from < newest_schema(); ++from) {
     const auto dir = fresh_dir("older");
@@ -1212,6 +1290,13 @@ void do_everything_else(TempStore& t) {
     return {};
   }));
   while (OK(t->write([](Writer& w) { return w.purge(start + hours(24 * 400), 500); }))) {}
+  OK(t->backup(t.dir / "backup"));
+  const auto dir = crashed("statements-log", "ann"), begun = fresh_dir("statements-begun");
+  EXPECT_EQ(first_user(dir), "ann");
+  std::filesystem::create_directories(begun);
+  (void)OK(Connection::open(begun / "weir.db", Access::write));  // a first start that ended before its first table
+  EXPECT_EQ(first_user(begun), "");
+  for (const auto& each : {dir, begun}) std::filesystem::remove_all(each);
 }
 
 // Statements that go through a whole table, walk an index from its end, or add rows up: each with why its work does not grow with the archive.
