@@ -115,9 +115,13 @@ int bench_encode(const BenchArguments& arguments, bool as_json) {
     std::vector<std::string> texts;
     std::size_t tokens = 0;
     for (std::size_t i = 0; i < std::max<std::size_t>(8, 8192 / length); ++i) {
+      // Every model gets texts of exactly this length: a word of several tokens that goes beyond it gives way to one of one.
       std::string text;
-      for (std::size_t w = 0; encoder->tokenize(text).size() < length; ++w)
+      for (std::size_t w = 0, have = 0; have < length; ++w) {
+        const std::size_t kept = text.size();
         text += std::string(text.empty() ? "" : " ") + std::string(words[(i * 7 + w * 3) % std::size(words)]);
+        if ((have = encoder->tokenize(text).size()) > length) have = encoder->tokenize(text.replace(kept, std::string::npos, " the")).size();
+      }
       tokens += encoder->tokenize(text).size();
       texts.push_back(std::move(text));
     }

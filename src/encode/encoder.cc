@@ -20,8 +20,6 @@
 namespace weir {
 namespace {
 
-constexpr std::size_t batch_tokens = 256;  // of a micro-batch; one longer text is a batch of its own
-
 Precision default_precision(math::Row row) {
   switch (row) {
     case math::Row::amx: return Precision::bf16;
@@ -94,11 +92,11 @@ struct Encoder::Model {
     return std::visit([&](const auto& t) { return t.encode(text, source.max_tokens); }, source.tokenizer);
   }
 
-  std::unique_ptr<Workspace> borrow(std::size_t tokens, std::size_t workers) const {
+  std::unique_ptr<Workspace> borrow(bool is_long, std::size_t workers) const {
     {
       const std::scoped_lock lock(mutex);
       for (auto& w : idle) {
-        if (w->tokens < tokens || w->workers.size() < workers || Transformer::many(w->tokens) != Transformer::many(tokens)) continue;
+        if (w->workers.size() < workers || w->is_long != is_long) continue;
         std::unique_ptr<Workspace> out = std::move(w);
         w = std::move(idle.back());
         idle.pop_back();
@@ -106,7 +104,8 @@ struct Encoder::Model {
       }
       if (!idle.empty()) idle.pop_back();  // instead of it: a thread has one
     }
-    return transformer.make_workspace(Transformer::many(tokens) ? source.max_tokens : std::max(tokens, std::min(batch_tokens, source.max_tokens)), workers);
+    return is_long ? transformer.make_workspace(source.max_tokens, source.max_tokens, workers)
+                   : transformer.make_workspace(transformer.batch_tokens(), Transformer::window, workers);
   }
   void give_back(std::unique_ptr<Workspace> w) const {
     const std::scoped_lock lock(mutex);
@@ -196,25 +195,42 @@ Matrix Encoder::encode(std::span<const std::string_view> texts, const Executor& 
     if (run[i]) first.emplace(hashes[i], i);
   }
 
+  // Micro-batches of whole texts: as many tokens as have scratch, and smaller ones towards the end, so that threads end together (guided self-scheduling,
+  // Polychronopoulos & Kuck 1987). A text beyond a window is a batch of its own.
   struct Piece {
     std::vector<TokenId> ids;
     std::vector<std::size_t> offsets{0}, texts;
   };
-  std::vector<Piece> pieces;
+  std::vector<Piece> pieces, longs;
+  std::size_t left = 0, share = 0;
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    if (run[i] && tokens[i].size() <= Transformer::window) left += tokens[i].size();
+  const std::size_t least = left <= Transformer::window ? Transformer::window : 128;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     if (!run[i]) continue;
-    if (pieces.empty() || pieces.back().ids.size() + tokens[i].size() > batch_tokens) pieces.emplace_back();
-    Piece& piece = pieces.back();
+    const std::size_t n = tokens[i].size();
+    const bool is_long = n > Transformer::window;
+    if (is_long) {
+      longs.emplace_back();
+    } else {
+      if (pieces.empty() || pieces.back().ids.size() + n > share) {
+        pieces.emplace_back();
+        share = std::clamp(left / executor.threads, least, m.transformer.batch_tokens());
+      }
+      left -= n;
+    }
+    Piece& piece = is_long ? longs.back() : pieces.back();
     piece.ids.insert(piece.ids.end(), tokens[i].begin(), tokens[i].end());
     piece.offsets.push_back(piece.ids.size());
     piece.texts.push_back(i);
   }
+  pieces.insert(pieces.begin(), std::make_move_iterator(longs.begin()), std::make_move_iterator(longs.end()));
 
   // One batch: its stages are spread over the threads. More: a batch a thread.
   const Executor alone;
   const bool spread = pieces.size() == 1 && executor.threads > 1 && pieces[0].ids.size() >= 8;
   const auto work = [&](const Piece& piece, const Executor& inner) {
-    std::unique_ptr<Workspace> w = m.borrow(piece.ids.size(), inner.threads);
+    std::unique_ptr<Workspace> w = m.borrow(piece.texts.size() == 1 && piece.ids.size() > Transformer::window, inner.threads);
     const math::View<const float> states = m.transformer.run({piece.ids, piece.offsets}, *w, inner);
     for (std::size_t j = 0; j < piece.texts.size(); ++j)
       m.pool({states.data + piece.offsets[j] * states.stride, piece.offsets[j + 1] - piece.offsets[j], states.columns, states.stride}, out.row(piece.texts[j]));
@@ -231,7 +247,7 @@ Matrix Encoder::token_states(std::string_view text) const {
   const Model& m = *model_;
   const std::vector<TokenId> ids = m.tokenize(text);
   const std::size_t offsets[] = {0, ids.size()};
-  std::unique_ptr<Workspace> w = m.borrow(ids.size(), 1);
+  std::unique_ptr<Workspace> w = m.borrow(ids.size() > Transformer::window, 1);
   const math::View<const float> states = m.transformer.run({ids, offsets}, *w, Executor());
   Matrix out(states.rows, states.columns);
   std::copy_n(states.data, out.values.size(), out.values.data());

@@ -21,6 +21,7 @@ using math::View;
 
 constexpr std::size_t row_block = 64;  // rows that go through the feed-forward together
 constexpr std::size_t few = 64;        // rows that are spread over threads by weights instead
+constexpr std::size_t scratch_limit = (2U << 20U) - (64U << 10U);
 constexpr std::size_t panel = Packed::panel_outputs;
 // No trained weight comes near it, and below it nothing that the layers compute leaves the range of a float (8,192 wide, 65,536 inside: scores ≤ 4e37).
 constexpr float weight_limit = 1e6F;
@@ -212,7 +213,7 @@ void Transformer::smooth(std::span<const std::vector<TokenId>> samples) {
     ids.insert(ids.end(), sample.begin(), sample.end());
     offsets.push_back(ids.size());
   }
-  const std::unique_ptr<Workspace> w = make_workspace(ids.size(), 1);
+  const std::unique_ptr<Workspace> w = make_workspace(ids.size(), ids.size(), 1);
   std::vector<Workspace::Seen> seen(shape_.layers, {std::vector<float>(shape_.hidden), std::vector<float>(shape_.hidden)});
   w->seen = &seen;
   const bool portable = std::exchange(options_.portable, true);
@@ -235,24 +236,33 @@ std::size_t Transformer::bytes() const {
   return n;
 }
 
-std::unique_ptr<Workspace> Transformer::make_workspace(std::size_t tokens, std::size_t workers) const {
+std::size_t Transformer::batch_tokens() const {
+  const std::size_t hidden = shape_.hidden, residual = hidden * sizeof(float);
+  const std::size_t of_window = window * (residual + hidden * math::bytes_of(options_.format) + 3 * head_size(shape_) * sizeof(float)) +
+                                math::attention_scratch(window, head_size(shape_)) * sizeof(float);
+  return std::max(window, (std::max(scratch_limit, of_window) - of_window) / residual / 32 * 32);
+}
+
+std::unique_ptr<Workspace> Transformer::make_workspace(std::size_t tokens, std::size_t longest, std::size_t workers) const {
   auto w = std::make_unique<Workspace>();
   const Shape& s = shape_;
   const Packed& up = layers_[0].up;
   const Packed& down = layers_[0].down;
-  tokens = (tokens + 31) / 32 * 32;
-  w->tokens = tokens;
-  w->x = Buffer<float>(tokens * s.hidden);
-  w->y = Buffer<float>(tokens * s.hidden);
-  if (!many(tokens)) w->rows = ActivationBuffer(options_.format, tokens, s.hidden, up.groups());
+  const auto whole = [](std::size_t n) { return (n + 31) / 32 * 32; };
+  w->tokens = whole(tokens);
+  w->window = std::min(w->tokens, whole(std::max(longest, window)));
+  w->is_long = w->window > window;
+  w->x = Buffer<float>(w->tokens * s.hidden);
+  w->y = Buffer<float>(w->window * s.hidden);
+  if (!w->is_long) w->rows = ActivationBuffer(options_.format, w->window, s.hidden, up.groups());
   if (workers > 1) w->parts = Buffer<float>(down.groups() * few * s.hidden);
-  const std::size_t block = std::min(row_block, tokens), inner_bytes = ActivationBuffer::bytes_of(options_.format, block, down.group());
+  const std::size_t block = std::min(row_block, w->window), inner_bytes = ActivationBuffer::bytes_of(options_.format, block, down.group());
   for (std::size_t i = 0; i < workers; ++i) {
     Workspace::Worker& mine = w->workers.emplace_back();
-    mine.head = Buffer<float>(std::max(tokens * 3 * head_size(s), block * down.group()));
-    mine.scratch = Buffer<float>(std::max(math::attention_scratch(tokens, head_size(s)), inner_bytes / sizeof(float)));
+    mine.head = Buffer<float>(std::max(w->window * 3 * head_size(s), block * down.group()));
+    mine.scratch = Buffer<float>(std::max(math::attention_scratch(w->window, head_size(s)), inner_bytes / sizeof(float)));
     mine.inner_rows = ActivationBuffer(options_.format, block, down.group(), 1, reinterpret_cast<std::byte*>(mine.scratch.get()));
-    if (many(tokens)) mine.block = ActivationBuffer(options_.format, block, s.hidden, up.groups());
+    if (w->is_long) mine.block = ActivationBuffer(options_.format, block, s.hidden, up.groups());
   }
   return w;
 }
@@ -277,41 +287,44 @@ void Transformer::embed(const Batch& batch, Workspace& w) const {
       }
     }
   const View<float> x(w.x.get(), batch.ids.size(), hidden);
-  options_.kernels->layer_norm(x, norm_scale_.data(), norm_shift_.data(), shape_.epsilon, or_null(layers_[0].smooth.qkv),
-                               many(w.tokens) ? nullptr : &w.rows.view(), 0);
-  if (w.seen != nullptr) note(x, (*w.seen)[0].qkv);
+  options_.kernels->layer_norm(x, norm_scale_.data(), norm_shift_.data(), shape_.epsilon, nullptr, nullptr, 0);
 }
 
-void Transformer::heads(const Layer& layer, const Batch& batch, Workspace& w, const Executor& executor) const {
-  const std::size_t head = head_size(shape_), hidden = shape_.hidden, tokens = batch.ids.size();
-  const auto attention = options_.portable || options_.format == Format::f32 ? options_.kernels->attention : options_.kernels->attention_fast;
+void Transformer::heads(const Layer& layer, std::span<const std::size_t> offsets, Workspace& w, const Executor& executor) const {
+  const std::size_t head = head_size(shape_), hidden = shape_.hidden, begin = offsets.front(), tokens = offsets.back() - begin;
+  const math::Kernels& kernels = *options_.kernels;
+  const auto attention = options_.portable || options_.format == Format::f32 ? kernels.attention : kernels.attention_fast;
+  const auto quantise = [&](std::size_t first, std::size_t n, const Activations& to) {
+    kernels.quantise(View<const float>(w.x.get() + (begin + first) * hidden, n, hidden), or_null(layer.smooth.qkv), to, 0);
+  };
+  if (!w.is_long) quantise(0, tokens, w.rows.view());
   executor.each(shape_.heads, [&](std::size_t h, std::size_t worker) {
     const Workspace::Worker& mine = w.workers[worker];
     float* qkv = mine.head.get();
-    const Activations& rows = many(w.tokens) ? mine.block.view() : w.rows.view();
-    const std::size_t block = many(w.tokens) ? row_block : tokens;
+    const Activations& rows = w.is_long ? mine.block.view() : w.rows.view();
+    const std::size_t block = w.is_long ? row_block : tokens;
     for (std::size_t first = 0; first < tokens; first += block) {
       const std::size_t n = std::min(block, tokens - first);
-      if (many(w.tokens)) options_.kernels->quantise(View<const float>(w.x.get() + first * hidden, n, hidden), or_null(layer.smooth.qkv), rows, 0);
+      if (w.is_long) quantise(first, n, rows);
       for (std::size_t part = 0; part < 3; ++part)
-        options_.kernels->product({.a = rows,
-                                   .rows = n,
-                                   .w = &layer.qkv,
-                                   .panel = (part * hidden + h * head) / panel,
-                                   .panels = head / panel,
-                                   .groups = layer.qkv.groups(),
-                                   .bias = layer.qkv_bias.data(),
-                                   .out = qkv + first * 3 * head + part * head,
-                                   .out_stride = 3 * head,
-                                   .columns = head});
+        kernels.product({.a = rows,
+                         .rows = n,
+                         .w = &layer.qkv,
+                         .panel = (part * hidden + h * head) / panel,
+                         .panels = head / panel,
+                         .groups = layer.qkv.groups(),
+                         .bias = layer.qkv_bias.data(),
+                         .out = qkv + first * 3 * head + part * head,
+                         .out_stride = 3 * head,
+                         .columns = head});
     }
-    for (std::size_t text = 0; text + 1 < batch.offsets.size(); ++text) {
-      const std::size_t first = batch.offsets[text];
+    for (std::size_t text = 0; text + 1 < offsets.size(); ++text) {
+      const std::size_t first = offsets[text] - begin;
       const float* q = qkv + first * 3 * head;
       attention({.q = q,
                  .k = q + head,
                  .v = q + 2 * head,
-                 .n = batch.offsets[text + 1] - first,
+                 .n = offsets[text + 1] - begin - first,
                  .head = head,
                  .stride = 3 * head,
                  .out = w.y.get() + first * hidden + h * head,
@@ -327,8 +340,8 @@ void Transformer::feed_forward(const Layer& layer, std::size_t g, std::size_t fi
   const Workspace::Worker& mine = w.workers[worker];
   const std::size_t group = layer.down.group();
   const View<float> inner(mine.head.get(), n, group);
-  options_.kernels->product({.a = many(w.tokens) ? mine.block.view() : w.rows.view(),
-                             .row = many(w.tokens) ? 0 : first,
+  options_.kernels->product({.a = w.is_long ? mine.block.view() : w.rows.view(),
+                             .row = w.is_long ? 0 : first,
                              .rows = n,
                              .w = &layer.up,
                              .panel = g * group / panel,
@@ -353,13 +366,11 @@ void Transformer::feed_forward(const Layer& layer, std::size_t g, std::size_t fi
 }
 
 // The rows stage of a few rows on several threads: what is split is the weights. Sums are made in the order of rows(): the same bits.
-void Transformer::few_rows(std::size_t index, std::size_t n, Workspace& w, const Executor& executor) const {
+void Transformer::few_rows(std::size_t index, View<float> x, Workspace& w, const Executor& executor) const {
   const Layer& layer = layers_[index];
-  const std::size_t hidden = shape_.hidden;
-  const bool is_last = index + 1 == layers_.size();
+  const std::size_t n = x.rows, hidden = shape_.hidden;
   const math::Kernels& k = *options_.kernels;
   const Activations& to = w.rows.view();
-  const View<float> x(w.x.get(), n, hidden);
   k.quantise(View<const float>(w.y.get(), n, hidden), nullptr, to, 0);
   const std::size_t panels = layer.out.panels(), share = (panels + executor.threads - 1) / executor.threads;
   executor.each((panels + share - 1) / share, [&](std::size_t i, std::size_t) {
@@ -380,22 +391,19 @@ void Transformer::few_rows(std::size_t index, std::size_t n, Workspace& w, const
   executor.each(layer.down.groups(),
                 [&](std::size_t g, std::size_t worker) { feed_forward(layer, g, 0, n, w, worker, w.parts.get() + g * few * hidden, Epilogue::store); });
   for (std::size_t g = 0; g < layer.down.groups(); ++g) k.add(x.data, w.parts.get() + g * few * hidden, n * hidden);
-  k.layer_norm(x, layer.down_scale.data(), layer.down_shift.data(), shape_.epsilon, is_last ? nullptr : or_null(layers_[index + 1].smooth.qkv),
-               is_last ? nullptr : &to, 0);
+  k.layer_norm(x, layer.down_scale.data(), layer.down_shift.data(), shape_.epsilon, nullptr, nullptr, 0);
 }
 
-void Transformer::rows(std::size_t index, std::size_t tokens, Workspace& w, const Executor& executor) const {
-  if (executor.threads > 1 && tokens <= few && !many(w.tokens)) return few_rows(index, tokens, w, executor);
-  const std::size_t hidden = shape_.hidden, block = std::min(row_block, std::max<std::size_t>(32, tokens / executor.threads / 32 * 32));
+void Transformer::rows(std::size_t index, View<float> all, Workspace& w, const Executor& executor) const {
+  if (executor.threads > 1 && all.rows <= few && !w.is_long) return few_rows(index, all, w, executor);
+  const std::size_t hidden = shape_.hidden, block = std::min(row_block, std::max<std::size_t>(32, all.rows / executor.threads / 32 * 32));
   const Layer& layer = layers_[index];
-  const bool is_last = index + 1 == layers_.size();
-  const float* next_smooth = is_last ? nullptr : or_null(layers_[index + 1].smooth.qkv);
   const math::Kernels& k = *options_.kernels;
-  executor.each((tokens + block - 1) / block, [&](std::size_t i, std::size_t worker) {
-    const std::size_t first = i * block, n = std::min(block, tokens - first);
-    const Activations& to = many(w.tokens) ? w.workers[worker].block.view() : w.rows.view();
-    const std::size_t at = many(w.tokens) ? 0 : first;
-    const View<float> x(w.x.get() + first * hidden, n, hidden);
+  executor.each((all.rows + block - 1) / block, [&](std::size_t i, std::size_t worker) {
+    const std::size_t first = i * block, n = std::min(block, all.rows - first);
+    const Activations& to = w.is_long ? w.workers[worker].block.view() : w.rows.view();
+    const std::size_t at = w.is_long ? 0 : first;
+    const View<float> x(all.data + first * hidden, n, hidden);
     k.quantise(View<const float>(w.y.get() + first * hidden, n, hidden), nullptr, to, at);
     k.product({.a = to,
                .row = at,
@@ -411,8 +419,7 @@ void Transformer::rows(std::size_t index, std::size_t tokens, Workspace& w, cons
     k.layer_norm(x, layer.out_scale.data(), layer.out_shift.data(), shape_.epsilon, or_null(layer.smooth.up), &to, at);
     if (w.seen != nullptr) note(x, (*w.seen)[index].up);
     for (std::size_t g = 0; g < layer.down.groups(); ++g) feed_forward(layer, g, first, n, w, worker, x.data, Epilogue::add);
-    k.layer_norm(x, layer.down_scale.data(), layer.down_shift.data(), shape_.epsilon, next_smooth, is_last || many(w.tokens) ? nullptr : &to, at);
-    if (w.seen != nullptr && !is_last) note(x, (*w.seen)[index + 1].qkv);
+    k.layer_norm(x, layer.down_scale.data(), layer.down_shift.data(), shape_.epsilon, nullptr, nullptr, 0);
   });
 }
 
@@ -420,8 +427,14 @@ View<const float> Transformer::run(const Batch& batch, Workspace& workspace, con
   CHECK(batch.ids.size() <= workspace.tokens && executor.threads <= workspace.workers.size());
   embed(batch, workspace);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    heads(layers_[l], batch, workspace, executor);
-    rows(l, batch.ids.size(), workspace, executor);
+    if (workspace.seen != nullptr) note({workspace.x.get(), batch.ids.size(), shape_.hidden}, (*workspace.seen)[l].qkv);
+    for (std::size_t text = 0, end = 0; text + 1 < batch.offsets.size(); text = end) {
+      const std::size_t first = batch.offsets[text];
+      for (end = text + 1; end + 1 < batch.offsets.size() && batch.offsets[end + 1] - first <= workspace.window;) ++end;
+      CHECK(batch.offsets[end] - first <= workspace.window);
+      heads(layers_[l], batch.offsets.subspan(text, end + 1 - text), workspace, executor);
+      rows(l, {workspace.x.get() + first * shape_.hidden, batch.offsets[end] - first, shape_.hidden}, workspace, executor);
+    }
   }
   return {workspace.x.get(), batch.ids.size(), shape_.hidden};
 }

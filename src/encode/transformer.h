@@ -1,8 +1,10 @@
 // The transformer itself: token ids → states of the last layer. Immutable after build(); weights packed for the kernels, word embeddings left in their
 // file. The rows of a batch are the tokens of its texts one after the other: there is no padding anywhere.
 //
-// A layer is two stages. Heads: each head's q, k, v and its attention, text by text. Rows: everything after attention, 32 rows or more at a time. Within
-// a stage the pieces are independent, so a stage can be spread over threads, and no piece's arithmetic depends on what else is in the batch.
+// A layer goes over the batch a window of whole texts at a time: what it needs beside the residual stream is a window's, so a batch may be long, and the
+// layer's weights, fetched for the first window, are near for the others. In a window a layer is two stages. Heads: each head's q, k, v and its attention,
+// text by text. Rows: everything after attention, 32 rows or more at a time. Within a stage the pieces are independent, so a stage can be spread over
+// threads, and no piece's arithmetic depends on what else is in the batch.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +20,6 @@
 
 namespace weir {
 
-// Scratch for batches of up to `tokens` rows on `workers` threads: about 4 KB a token and 0.1 MB, a worker more 0.3 MB; at most 2 MB a thread for 512 tokens
-// of a model 384 wide.
 class Workspace;
 
 class Transformer {
@@ -42,9 +42,12 @@ class Transformer {
 
   const Shape& shape() const { return shape_; }
   std::size_t bytes() const;
-  std::unique_ptr<Workspace> make_workspace(std::size_t tokens, std::size_t workers) const;
-  // So many tokens that their rows are not kept in the order of products, but put so a block at a time: slower by a few per cent, and smaller.
-  static constexpr bool many(std::size_t tokens) { return tokens > 256; }
+  // Scratch for batches of up to `tokens` tokens, texts of up to `longest`, on `workers` threads: of a token 4 bytes a column, of a window's token some 7
+  // more; a worker more 0.3 MB. Of texts beyond a usual window the rows are put in the order of products a block at a time: slower by a few per cent, and
+  // smaller: at most 2 MB a thread for 512 tokens of a model 384 wide.
+  std::unique_ptr<Workspace> make_workspace(std::size_t tokens, std::size_t longest, std::size_t workers) const;
+  static constexpr std::size_t window = 256;
+  std::size_t batch_tokens() const;  // so many of usual texts have 2 MB of scratch; at least a window
 
  private:
   struct Smooth {
@@ -58,11 +61,11 @@ class Transformer {
   Status pack_layer(const ModelSource& source, std::size_t index);
   void smooth(std::span<const std::vector<TokenId>> samples);
   void embed(const Batch& batch, Workspace& workspace) const;
-  void heads(const Layer& layer, const Batch& batch, Workspace& workspace, const Executor& executor) const;
+  void heads(const Layer& layer, std::span<const std::size_t> offsets, Workspace& workspace, const Executor& executor) const;
   void feed_forward(const Layer& layer, std::size_t group, std::size_t first, std::size_t n, Workspace& workspace, std::size_t worker, float* out,
                     math::Epilogue epilogue) const;
-  void rows(std::size_t index, std::size_t tokens, Workspace& workspace, const Executor& executor) const;
-  void few_rows(std::size_t index, std::size_t n, Workspace& workspace, const Executor& executor) const;
+  void rows(std::size_t index, math::View<float> x, Workspace& workspace, const Executor& executor) const;
+  void few_rows(std::size_t index, math::View<float> x, Workspace& workspace, const Executor& executor) const;
 
   Shape shape_;
   Options options_;

@@ -54,15 +54,17 @@ class Workspace {
  public:
   // The stage of heads and the stage of rows come after one another: what the second needs lies in the first's memory.
   struct Worker {
-    Buffer<float> head;           // [tokens × 3 · head]: q, k, v; or [block × group]: a part of the feed-forward's hidden rows
+    Buffer<float> head;           // [window × 3 · head]: q, k, v; or [block × group]: a part of the feed-forward's hidden rows
     Buffer<float> scratch;        // of attention; or `inner_rows`
     ActivationBuffer inner_rows;  // [block × group]
-    ActivationBuffer block;       // [block × hidden], many tokens only: the rows that are worked on
+    ActivationBuffer block;       // [block × hidden], long texts only: the rows that are worked on
   };
-  std::size_t tokens = 0;
-  Buffer<float> x, y;     // [tokens × hidden]: the residual stream; attention's output
+  std::size_t tokens = 0, window = 0;
+  bool is_long = false;   // its window is beyond a usual one
+  Buffer<float> x;        // [tokens × hidden]: the residual stream
+  Buffer<float> y;        // [window × hidden]: attention's output
   Buffer<float> parts;    // [groups × few rows × hidden], several workers only: what each group of the feed-forward adds
-  ActivationBuffer rows;  // [tokens × hidden], not for many tokens
+  ActivationBuffer rows;  // [window × hidden], not for long texts
   std::vector<Worker> workers;
   // Where given: the greatest magnitude of each channel that went into a layer's qkv and up, layer after layer.
   struct Seen {
