@@ -169,11 +169,13 @@ void each_field(Item& item, F&& f) {
   for (std::size_t i = 0; i < item.authors.size(); ++i) {
     f("authors." + std::to_string(i) + ".name", item.authors[i].name);
     f("authors." + std::to_string(i) + ".url", item.authors[i].url);
+    for (auto& member : item.authors[i].extra) each_string(member.value(), "authors." + std::to_string(i) + "." + std::string(member.key()), f);
   }
   for (std::size_t i = 0; i < item.tags.size(); ++i) f("tags." + std::to_string(i), item.tags[i]);
   for (std::size_t i = 0; i < item.attachments.size(); ++i) {
     f("attachments." + std::to_string(i) + ".url", item.attachments[i].url);
     f("attachments." + std::to_string(i) + ".mime_type", item.attachments[i].mime_type);
+    for (auto& member : item.attachments[i].extra) each_string(member.value(), "attachments." + std::to_string(i) + "." + std::string(member.key()), f);
   }
   for (auto& member : item.extra) each_string(member.value(), member.key(), f);
 }

@@ -197,16 +197,20 @@ TEST(Guard, OnlyTheReaderSeesATokenOfTheirOwnItem) {
   item.title = "leak: " + make("ghp_{A36}", 3);
   item.content_html = "<a href=\"https://u:p@example.org/\">x</a>";
   item.attachments = {{"https://u:p@example.org/a.mp3", "audio/mpeg", {}}};
+  item.attachments[0].extra["title"] = make("AKIA{B16}", 5);
+  item.authors = {{"Ann", ""}};
+  item.authors[0].extra["avatar"] = "https://u:p@example.org/a.png";
   item.extra["_note"] = json::object{{"text", make("AKIA{B16}", 4)}};
   const Verdict verdict = the_guard().scan(item);
   std::set<std::string> fields;
   for (const Finding& finding : verdict.findings) fields.insert(finding.field);
-  EXPECT_EQ(fields, (std::set<std::string>{"title", "content_html", "attachments.0.url", "_note.text"}));
+  EXPECT_EQ(fields, (std::set<std::string>{"title", "content_html", "attachments.0.url", "attachments.0.title", "authors.0.avatar", "_note.text"}));
 
   const Item own = the_guard().seal(Exit::reader, item, verdict).open();
   EXPECT_EQ(own.title, item.title);
   EXPECT_EQ(own.content_html, "<a href=\"https://example.org/\">x</a>");
   EXPECT_EQ(own.attachments[0].url, "https://example.org/a.mp3");
+  EXPECT_EQ(own.authors[0].extra.at("avatar").as_string(), "https://example.org/a.png");
   const Item out = the_guard().seal(Exit::mail, item, verdict).open();
   EXPECT_EQ(out.title, "leak: [redacted]");
   EXPECT_EQ(out.extra.at("_note").at("text").as_string(), "[redacted]");

@@ -1,9 +1,11 @@
 #include "http/parse.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 
 #include "base/text.h"
+#include "base/url.h"
 
 namespace weir::http {
 namespace {
@@ -37,6 +39,9 @@ std::optional<std::string> safe_rest(std::string_view text) {
 Result<Item> item_at(const json::value& value, const std::string& place) {
   auto item = item_from_json(value);
   if (!item) item.error().where = item.error().where.empty() ? place : place + ", " + item.error().where;
+  else if (!item->url.empty() && !is_http(item->url)) return fail(Code::malformed, "must be an http or https address", place + ", url");
+  else if (std::ranges::any_of(item->attachments, [](const Attachment& one) { return !is_http(one.url); }))
+    return fail(Code::malformed, "the url must be an http or https address", place + ", attachments");
   return item;
 }
 

@@ -1,5 +1,6 @@
 #include "http/parse.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace weir::http {
@@ -76,6 +77,10 @@ TEST(Parse, ItemsSayWhereTheyAreBroken) {
   EXPECT_EQ(items_from_body(R"([{"id":"1"},{"id":"2","title":5}])").error().where, "item 2, title");
   EXPECT_EQ(items_from_body("{\"id\":\"1\"}\n{\"id\":").error().where.substr(0, 6), "line 2");
   EXPECT_EQ(items_from_body("{\"id\":\"1\"}\n[1]").error().where, "line 2");
+  for (const auto* url : {"javascript:alert(1)", "/relative", "mailto:a@e.org", "data:,x"}) {
+    EXPECT_EQ(items_from_body(fmt::format(R"([{{"id":"1","url":"{}"}}])", url)).error().where, "item 1, url");
+    EXPECT_EQ(items_from_body(fmt::format(R"([{{"id":"1","attachments":[{{"url":"{}"}}]}}])", url)).error().where, "item 1, attachments");
+  }
   for (const auto* bad : {"", "  ", "5", "\"x\"", "{", "[{]", "null", "{\"items\":5}"}) EXPECT_EQ(items_from_body(bad).error().code, Code::malformed) << bad;
   EXPECT_EQ(items_from_body("[{},{},{}]", 2).error().code, Code::too_large);
   EXPECT_EQ(items_from_body("{}\n{}\n{}", 2).error().code, Code::too_large);

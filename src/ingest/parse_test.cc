@@ -153,13 +153,16 @@ TEST(Parse, Atom) {
 
 TEST(Parse, JsonFeed) {
   const Feed feed = read(R"({"version":"https://jsonfeed.org/version/1.1","title":"T","home_page_url":"https://e.org/","items":[
-    {"id":7,"url":"https://e.org/1","content_text":"x","tags":["a",5],"date_published":"2004-01-01T10:00:00+01:00","extra":{"k":1},"_weir":{"id":3},"attachments":[{"url":"https://e.org/a","mime_type":"a/b","size_in_bytes":5}]},
+    {"id":7,"url":"https://e.org/1","content_text":"x","tags":["a",5],"date_published":"2004-01-01T10:00:00+01:00","extra":{"k":1},"_weir":{"id":3},"attachments":[{"url":"https://e.org/a","mime_type":"a/b","size_in_bytes":5,"title":"ogg","duration_in_seconds":7}],
+     "authors":[{"name":"Ann","avatar":"https://e.org/a.png"}]},
     "no item", {"id":"2","title":5,"author":{"name":"old"}}]})");
   ASSERT_EQ(feed.items.size(), 2u);
   EXPECT_EQ(feed.items[0].id, "7");
   EXPECT_EQ(feed.items[0].tags, std::vector<std::string>{"a"});
   EXPECT_EQ(day(feed.items[0].date_published), "2004-01-01T09:00:00Z");
   EXPECT_TRUE(feed.items[0].extra.contains("extra"));
+  EXPECT_EQ(json::serialize(feed.items[0].attachments[0].extra), R"({"title":"ogg","duration_in_seconds":7})");
+  EXPECT_EQ(json::serialize(feed.items[0].authors[0].extra), R"({"avatar":"https://e.org/a.png"})");
   EXPECT_FALSE(feed.items[0].extra.contains("_weir")) << "what is ours is not taken from outside";
   EXPECT_EQ(feed.items[1].authors, (std::vector<Author>{{"old", ""}}));
   EXPECT_EQ(error("{\"version\":\"https://jsonfeed.org/version/1.1\",\"items\":[{"), Code::malformed);

@@ -21,7 +21,7 @@ std::string meta_of(const Item& item, std::string& author) {
   rest.attachments = item.attachments;
   rest.image = item.image;
   rest.extra = item.extra;
-  if (item.authors.size() == 1 && item.authors[0].url.empty()) author = item.authors[0].name;
+  if (item.authors.size() == 1 && item.authors[0].url.empty() && item.authors[0].extra.empty()) author = item.authors[0].name;
   else rest.authors = item.authors;
   json::object object = to_json(rest);
   object.erase("id");

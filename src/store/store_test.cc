@@ -110,10 +110,13 @@ TEST(Store, AnItemComesBackAsItWas) {
             .attachments = {{"https://a.example/1.mp3", "audio/mpeg", 12}},
             .image = "https://a.example/i.png",
             .extra = json::object{{"_x", 1}}};
+  n.item.authors[1].extra["avatar"] = "https://a.example/bo.png";
+  n.item.attachments[0].extra["duration_in_seconds"] = 7;
   n.verdict = {.action = Action::redact, .findings = {{"secret.github", "ghp", "title", 1, 5, "plain", Action::redact}}, .policy = 3};
   NewItem plain = item_of("https://a.example/2", "t", "y");
   plain.item.url = plain.item.id;
   plain.item.authors = {{"Solo", ""}};
+  plain.item.authors[0].extra["avatar"] = "https://a.example/solo.png";
   const auto result = OK(t->write([&](Writer& w) { return w.commit_fetch(outcome_of(source, start, {n, plain})); }));
   EXPECT_EQ(result.stored, 2u);
   auto page = OK(t->reader()->items(user, {}));

@@ -13,6 +13,10 @@ void put(json::object& out, std::string_view key, const std::string& value) {
   if (!value.empty()) out[key] = value;
 }
 
+void put(json::object& out, const json::object& extra) {
+  for (const auto& member : extra) out[member.key()] = member.value();
+}
+
 std::string clean(std::string_view text) { return is_valid_utf8(text) && text.find('\0') == std::string_view::npos ? std::string(text) : repair_utf8(text); }
 
 Status take(const json::value& value, std::string_view key, std::string& out) {
@@ -48,7 +52,7 @@ Status take(const json::value& value, std::string_view key, std::vector<Author>&
   for (const json::value& one : value.get_array()) {
     const json::object* object = one.if_object();
     if (!object) return fail(Code::malformed, "must be an array of objects", std::string(key));
-    Author author{clean(find_string(*object, "name").value_or("")), clean(find_string(*object, "url").value_or(""))};
+    Author author{clean(find_string(*object, "name").value_or("")), clean(find_string(*object, "url").value_or("")), unknown_members(*object, {"name", "url"})};
     if (!author.name.empty() || !author.url.empty()) out.push_back(std::move(author));
   }
   return {};
@@ -61,7 +65,7 @@ Status take(const json::value& value, std::string_view key, std::vector<Attachme
     const json::object* object = one.if_object();
     if (!object) return fail(Code::malformed, "must be an array of objects", std::string(key));
     Attachment attachment{clean(find_string(*object, "url").value_or("")), clean(find_string(*object, "mime_type").value_or("")),
-                          find_int(*object, "size_in_bytes")};
+                          find_int(*object, "size_in_bytes"), unknown_members(*object, {"url", "mime_type", "size_in_bytes"})};
     if (!attachment.url.empty()) out.push_back(std::move(attachment));
   }
   return {};
@@ -126,6 +130,13 @@ std::string plain_text(const Item& item) {
   return out += body;
 }
 
+json::object unknown_members(const json::object& from, std::initializer_list<std::string_view> known) {
+  json::object out;
+  for (const auto& member : from)
+    if (std::ranges::find(known, std::string_view(member.key())) == known.end()) out[member.key()] = member.value();
+  return out;
+}
+
 json::object to_json(const Item& item) {
   json::object out;
   put(out, "id", item.id);
@@ -143,6 +154,7 @@ json::object to_json(const Item& item) {
       json::object one;
       put(one, "name", author.name);
       put(one, "url", author.url);
+      put(one, author.extra);
       authors.push_back(std::move(one));
     }
     out["authors"] = std::move(authors);
@@ -156,11 +168,12 @@ json::object to_json(const Item& item) {
       put(one, "url", attachment.url);
       put(one, "mime_type", attachment.mime_type);
       if (attachment.size_in_bytes) one["size_in_bytes"] = *attachment.size_in_bytes;
+      put(one, attachment.extra);
       attachments.push_back(std::move(one));
     }
     out["attachments"] = std::move(attachments);
   }
-  for (const auto& member : item.extra) out[member.key()] = member.value();
+  put(out, item.extra);
   return out;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,12 +17,14 @@ namespace weir {
 
 struct Author {
   std::string name, url;
+  json::object extra = {};  // unknown members, as the item's own
   bool operator==(const Author&) const = default;
 };
 
 struct Attachment {
   std::string url, mime_type;
-  std::optional<std::int64_t> size_in_bytes;
+  std::optional<std::int64_t> size_in_bytes = {};
+  json::object extra = {};
   bool operator==(const Attachment&) const = default;
 };
 
@@ -45,6 +48,9 @@ struct Item {
 // must be ours (sanitised: every tag closed, every & < > in text escaped): tags are dropped, not parsed. Linear.
 std::string plain_text(const Item& item);
 std::string text_of_clean_html(std::string_view html);
+
+// The members of `from` that are not among `known`: what an author or attachment carries besides.
+json::object unknown_members(const json::object& from, std::initializer_list<std::string_view> known);
 
 // Members in the order of the specification, then what is unknown.
 json::object to_json(const Item& item);

@@ -9,8 +9,8 @@ namespace {
 
 TEST(Item, JsonRoundTripsAndCarriesWhatItDoesNotKnow) {
   const char* text =
-      R"({"id":"a","url":"https://x/y","title":"T","content_html":"<p>x</p>","date_published":"2026-11-24T03:41:02Z","authors":[{"name":"N"}],)"
-      R"("tags":["a","b"],"language":"zh","attachments":[{"url":"https://x/z.mp3","mime_type":"audio/mpeg","size_in_bytes":5}],"_x":{"k":[1,null]}})";
+      R"({"id":"a","url":"https://x/y","title":"T","content_html":"<p>x</p>","date_published":"2026-11-24T03:41:02Z","authors":[{"name":"N","avatar":"https://x/n.png"}],)"
+      R"("tags":["a","b"],"language":"zh","attachments":[{"url":"https://x/z.mp3","mime_type":"audio/mpeg","size_in_bytes":5,"title":"z"}],"_x":{"k":[1,null]}})";
   const Item item = *item_from_json(*parse_json(text));
   EXPECT_EQ(json::serialize(to_json(item)), text);
 }

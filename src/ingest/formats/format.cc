@@ -180,7 +180,7 @@ Author person(std::string_view text) {
       name = strip(text.substr(0, less));
     }
   }
-  return {collapse_spaces(strip(name)), {}};
+  return {.name = collapse_spaces(strip(name)), .url = {}};
 }
 
 void add_author(std::vector<Author>& authors, Author author) {
@@ -194,7 +194,7 @@ void add_tag(std::vector<std::string>& tags, std::string_view tag) {
   if (!clean.empty() && tags.size() < 200 && std::ranges::find(tags, clean) == tags.end()) tags.push_back(std::move(clean));
 }
 
-void add_attachment(std::vector<Attachment>& attachments, std::string url, std::string_view type, std::string_view size) {
+void add_attachment(std::vector<Attachment>& attachments, std::string url, std::string_view type, std::string_view size, json::object extra) {
   if (url.empty() || attachments.size() >= 200) return;
   size = trim(size);
   std::int64_t bytes = 0;
@@ -206,7 +206,7 @@ void add_attachment(std::vector<Attachment>& attachments, std::string url, std::
     if (sized && !same->size_in_bytes) same->size_in_bytes = bytes;
     return;
   }
-  attachments.push_back({std::move(url), std::string(trim(type)), sized ? std::optional(bytes) : std::nullopt});
+  attachments.push_back({std::move(url), std::string(trim(type)), sized ? std::optional(bytes) : std::nullopt, std::move(extra)});
 }
 
 void set_date(Builder& builder, std::optional<Time>& date, int& held, int rank, std::string_view text) {

@@ -57,7 +57,7 @@ std::string language_tag(std::string_view written);            // "en_US" → "e
 Author person(std::string_view text);                          // "email (Name)", "Name <email>", a name, an email
 void add_author(std::vector<Author>& authors, Author author);  // unless empty or there already
 void add_tag(std::vector<std::string>& tags, std::string_view tag);
-void add_attachment(std::vector<Attachment>& attachments, std::string url, std::string_view type, std::string_view size);
+void add_attachment(std::vector<Attachment>& attachments, std::string url, std::string_view type, std::string_view size, json::object extra = {});
 
 // The modules that RSS and Atom share: dc, dcterms, media, itunes, thr. True when it was one of theirs.
 struct Dates {

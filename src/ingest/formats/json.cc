@@ -17,7 +17,8 @@ std::string text(const json::object& object, std::string_view key) {
 std::vector<Author> read_authors(Builder& builder, const json::object& object, const std::string& base) {
   std::vector<Author> authors;
   const auto add = [&](const json::value& value) {
-    if (const json::object* one = value.if_object()) add_author(authors, {builder.line(text(*one, "name"), false), builder.url(text(*one, "url"), base)});
+    if (const json::object* one = value.if_object())
+      add_author(authors, {builder.line(text(*one, "name"), false), builder.url(text(*one, "url"), base), unknown_members(*one, {"name", "url"})});
     else if (value.is_string()) add_author(authors, {builder.line(value.get_string(), false), {}});
   };
   if (const json::array* many = find_array(object, "authors"))
@@ -50,13 +51,10 @@ void read_item(Builder& builder, const json::object& from, const std::string& ba
     for (const json::value& value : *attachments)
       if (const json::object* one = value.if_object())
         add_attachment(item.attachments, builder.url(text(*one, "url"), base), text(*one, "mime_type"),
-                       std::to_string(find_int(*one, "size_in_bytes").value_or(0)));
+                       std::to_string(find_int(*one, "size_in_bytes").value_or(0)), unknown_members(*one, {"url", "mime_type", "size_in_bytes"}));
   // What the specification has no word for travels with the item; `_weir` is ours and is not taken from outside.
-  static constexpr std::string_view known[] = {"id",      "url",   "title",          "content_html",  "content_text",
-                                               "summary", "image", "date_published", "date_modified", "authors",
-                                               "author",  "tags",  "language",       "attachments",   "_weir"};
-  for (const auto& member : from)
-    if (std::find(std::begin(known), std::end(known), std::string_view(member.key())) == std::end(known)) item.extra[member.key()] = member.value();
+  item.extra = unknown_members(from, {"id", "url", "title", "content_html", "content_text", "summary", "image", "date_published", "date_modified", "authors",
+                                      "author", "tags", "language", "attachments", "_weir"});
   builder.add(std::move(item));
 }
 
