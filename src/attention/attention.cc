@@ -1,6 +1,7 @@
 #include "attention/attention.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -54,6 +55,7 @@ Result<Output<T>> forward(const Settings& settings, const Parameters<T>& paramet
   const Checked<T> c = TRY(check(settings, parameters, input));
   return guarded([&]() -> Result<Output<T>> {
     Output<T> output = c.form.forward(settings, parameters, input, c.sizes, want, executor);
+    if (!merges(settings)) output.log_sum_exp.clear();
     TRY(check_outcome<T>("out", output.out));
     TRY(check_outcome<T>("weights", output.weights));
     TRY(check_lse(output.log_sum_exp));
@@ -186,8 +188,10 @@ Result<Output<T>> merge(const Output<T>& a, const Output<T>& b, std::size_t head
   if (a.out.columns % heads != 0) return wrong("expected columns that {} heads divide, found {}", heads, a.out.columns);
   const std::optional<std::size_t> rows = product(a.out.rows, heads), values = product(a.out.rows, a.out.columns);
   if (!rows || !values) return wrong("expected at most {} values, found {} × {} of {} heads", most_values, a.out.rows, a.out.columns, heads);
-  const bool weights = !a.weights.values.empty() && !b.weights.values.empty();
+  const auto has_weights = [](const Output<T>& o) { return o.weights.rows != 0 || !o.weights.values.empty(); };
+  const bool weights = has_weights(a) && has_weights(b);
   for (const Output<T>* o : {&a, &b}) {
+    if (!o->temperature.empty()) return wrong("expected outputs without a target of entropy, found temperatures chosen for their own keys");
     TRY(expect("values in out", *values, o->out.values.size()));
     TRY(expect("values in log_sum_exp", *rows, o->log_sum_exp.size()));
     TRY(check_finite<T>("out", o->out));
@@ -227,6 +231,37 @@ namespace {
 
 // Whether a stream of the form keeps the last keys themselves.
 bool windowed(const FormRow& row) { return row.form == Form::dot_product || row.form == Form::multi_head; }
+// What start_stream() leaves behind, in one number: settings and sizes of everything. A few ns, of a push that takes 20 and more.
+template <class T>
+std::uint64_t shape_of(const Stream<T>& s) {
+  constexpr std::uint64_t odd = 0x9E3779B97F4A7C15ULL;
+  std::uint64_t sum = 1, factor = odd;
+  const auto add = [&](std::uint64_t a, std::uint64_t b = 0, std::uint64_t c = 0) { sum += (a ^ std::rotl(b, 21) ^ std::rotl(c, 42)) * (factor += 2 * odd); };
+  const auto add_array = [&](const Array<T>& a) { add(a.rows, a.columns, a.values.size()); };
+  const auto bits = [](double x) { return std::bit_cast<std::uint64_t>(x); };
+  const Settings& t = s.settings;
+  add(static_cast<std::uint64_t>(t.form), static_cast<std::uint64_t>(t.normaliser), static_cast<std::uint64_t>(t.position));
+  add(t.heads, t.kv_heads, t.model);
+  add(t.query, t.hidden, t.features);
+  add(t.top_k, bits(t.scale), bits(t.temperature));
+  add(bits(t.decay), bits(t.tau), bits(t.effective_keys));
+  add(s.key_columns, s.value_columns, s.window);
+  add_array(s.state);
+  add_array(s.keys);
+  add_array(s.values);
+  add_array(s.query);
+  for (const Parameter<T>& p : s.parameters) add_array(p.value);
+  return sum;
+}
+
+template <class T>
+Status check_stream(const Stream<T>& s) {
+  if (s.shape != 0 && s.shape == shape_of(s)) return {};
+  return fail(Code::invalid,
+              fmt::format("expected a stream as start_stream() made it, found {}", s.shape == 0 ? "one that was not started" : "other settings or sizes"), {},
+              "start_stream() again, and push its keys");
+}
+
 // Whether it knows its query from the start (else none, or one with every ask).
 bool fixed_query(const FormRow& row) { return row.has_query && !windowed(row) && row.form != Form::linear && row.form != Form::performer; }
 
@@ -259,12 +294,14 @@ Result<Stream<T>> start_stream(const Settings& settings, const Parameters<T>& pa
                 .query = Array<T>(query.rows, query.columns)};
     for (std::size_t i = 0; i < query.rows; ++i) std::ranges::copy(query.row(i), s.query.row(i).data());
     TRY(form.start(s));
+    s.shape = shape_of(s);
     return s;
   });
 }
 
 template <class T>
 Status push(Stream<T>& stream, std::span<const T> k, std::span<const T> v, T dt, T importance) {
+  TRY(check_stream(stream));
   TRY(expect("values in k", stream.key_columns, k.size()));
   TRY(expect("values in v", stream.value_columns, v.size()));
   if (!finite(k)) return check_finite<T>("k", View<const T>(k.data(), 1, k.size()));
@@ -278,6 +315,7 @@ Status push(Stream<T>& stream, std::span<const T> k, std::span<const T> v, T dt,
 
 template <class T>
 Result<std::vector<T>> ask(const Stream<T>& stream, std::span<const T> q) {
+  TRY(check_stream(stream));
   const FormRow& row = *row_of(stream.settings.form);
   const bool fixed = !row.has_query || fixed_query(row);
   if (fixed) TRY(expect("values in q (the query is fixed)", 0, q.size()));

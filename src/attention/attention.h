@@ -11,7 +11,8 @@
 //
 // Errors, in every function: invalid, with what was expected and what was found: sizes that do not fit, an option that the form does not have, a value
 // that is NaN or infinite: in q, in keys and values that Mask::keys does not hide, in the bias of a pair that may be seen, in a parameter, or in an outcome
-// (nothing non-finite is ever returned as a success). What Mask::keys hides is never read. too_large: memory for the outcome could not be had.
+// (nothing non-finite is ever returned as a success). What Mask::keys hides is never read. too_large: memory for the outcome could not be had. In float
+// also invalid, at WEIR_CPU: it names a CPU row that is none or cannot run here.
 // No keys at all (Tk = 0) and a row whose keys are all masked give zeros, in outputs, weights and gradients (in multi_head: before wo, which adds its bias;
 // in fastformer: only where the position itself is masked); Tq = 0 gives an empty output.
 #pragma once
@@ -141,7 +142,8 @@ template <class T>
 struct Output {
   Array<T> out;                // [Tq × heads·dv]; multi_head [Tq × model]; dot_pooling [1 × dv]; multi_head_pooling [heads × dv]
   Array<T> weights;            // [heads·Tq × Tk], head by head, when wanted
-  std::vector<T> log_sum_exp;  // [heads·Tq], of the logits in the forms with softmax; −inf for a row with no key. What chunks are merged by
+  std::vector<T> log_sum_exp;  // [heads·Tq], of the logits, what merge() goes by; −inf for a row with no key. Empty in fastformer, linear, performer, in
+                               // multi_head (its outcomes went through wo) and with a normaliser other than softmax
   std::vector<T> temperature;  // time_decayed with a target: [heads·Tq], what was chosen
 };
 
@@ -154,7 +156,8 @@ struct Gradients {
   T tau = 0, temperature = 0;      // time_decayed; with a target `temperature` is not the caller's: 0 here, and the others follow what is chosen
 };
 
-// Parameters of the form's shapes, drawn Glorot-uniform from the seed, biases zero. Empty for the forms that have none.
+// Parameters of the form's shapes, drawn Glorot-uniform from the seed, biases zero. Empty for the forms that have none. Cost: a random number a value;
+// performer's omega: features · d².
 template <class T>
 Result<Parameters<T>> initialise(const Settings& settings, std::uint64_t seed);
 
@@ -172,7 +175,8 @@ Result<Gradients<T>> backward(const Settings& settings, const Parameters<T>& par
                               const Executor& executor = {});
 
 // Why out row `query` of `head` points the way it does along `direction` [dv] (multi_head: [model], through wo). Exact, for the forms whose output is a
-// mixture of values (all but fastformer):
+// mixture of values (all but fastformer). Cost: forward with weights, of all heads and queries, and Tk·dv; where `without` has no closed form, or a key has
+// nearly all the weight, one more forward for each key that has weight.
 template <class T>
 struct Explanation {
   std::vector<T> weight;   // [Tk]
@@ -186,7 +190,8 @@ Result<Explanation<T>> explain(const Settings& settings, const Parameters<T>& pa
                                std::span<const T> direction);
 
 // Two outputs over two disjoint sets of keys become the output over both (same queries, softmax forms without parameters): m, l, acc merged by their
-// log_sum_exp. Weights are rescaled and put side by side when both have them.
+// log_sum_exp. Weights are rescaled and put side by side when both have them. Cost: a pass over both. Outputs with another normaliser, of multi_head or with
+// a target of entropy do not merge: invalid.
 template <class T>
 Result<Output<T>> merge(const Output<T>& a, const Output<T>& b, std::size_t heads);
 
@@ -195,17 +200,20 @@ Result<Output<T>> merge(const Output<T>& a, const Output<T>& b, std::size_t head
 // time_decayed for a fixed query and without effective_keys. dot_product and multi_head, with `window` ≥ 1 and causal, keep the last window + 1 keys.
 // Normalisers other than softmax: dot_product and multi_head only. fastformer has no stream: its global key changes with every query. Others: Code::invalid.
 // Equal to forward()'s last row (query and last key at the same position) over all keys so far, to rounding. One Stream belongs to one thread at a time.
-// Cost of a push at d = dv = 64: ≤ 5 µs.
+// Cost of a push at d = dv = 64: ≤ 5 µs. Of ask: heads · dv where the query is fixed, features · dv a head in linear and performer, window · (d + dv) a
+// head in dot_product and multi_head, whose layers of model² come on top in both. start_stream copies the parameters.
+// A Stream may be copied, moved, kept and brought back; one that was not started, or whose settings or sizes are not those it was started with: invalid.
 template <class T>
 struct Stream {
   Settings settings;
   Parameters<T> parameters;
   std::size_t key_columns = 0, value_columns = 0;
-  std::size_t window = 0;  // dot_product and multi_head
-  std::size_t seen = 0;    // keys so far, counted by push()
-  Array<T> state;          // the form's own
-  Array<T> keys, values;   // sliding window only: a ring
-  Array<T> query;          // forms with a fixed query
+  std::size_t window = 0;   // dot_product and multi_head
+  std::size_t seen = 0;     // keys so far, counted by push()
+  std::uint64_t shape = 0;  // start_stream()'s: what settings and sizes belong together
+  Array<T> state;           // the form's own
+  Array<T> keys, values;    // sliding window only: a ring
+  Array<T> query;           // forms with a fixed query
 };
 template <class T>
 Result<Stream<T>> start_stream(const Settings& settings, const Parameters<T>& parameters, std::size_t key_columns, std::size_t value_columns,

@@ -5,6 +5,7 @@
 
 #include "attention/mask.h"
 #include "attention/products.h"
+#include "math/cpu.h"
 
 namespace weir::attention {
 
@@ -130,6 +131,10 @@ Status check_times(const Settings& settings, const Input<T>& input, const Sizes&
 
 template <class T>
 Result<const FormRow*> check_form(const Settings& settings, const Parameters<T>& parameters) {
+  if constexpr (std::is_same_v<T, float>) {  // double runs on plain code
+    static const Result<math::Row> cpu = math::choose_row();
+    if (!cpu) return std::unexpected(cpu.error());
+  }
   const FormRow* row = row_of(settings.form);
   if (row == nullptr) return wrong("expected a form of attention, found number {}", static_cast<int>(settings.form));
   TRY(check_settings(settings, *row));
@@ -188,8 +193,7 @@ Status check_output(const Settings& settings, const Checked<T>& c, const Output<
   TRY(array("output.out", output.out, c.sizes.out_rows, c.sizes.out_columns));
   const std::size_t rows = c.sizes.heads * c.sizes.queries;
   if (!output.weights.values.empty()) TRY(array("output.weights", output.weights, rows, c.sizes.keys));
-  if (!output.log_sum_exp.empty() || (c.row->logits && settings.normaliser == Normaliser::softmax))
-    TRY(expect("output.log_sum_exp", rows, output.log_sum_exp.size()));
+  if (!output.log_sum_exp.empty() || (c.row->logits && merges(settings))) TRY(expect("output.log_sum_exp", rows, output.log_sum_exp.size()));
   if (settings.effective_keys != 0) TRY(expect("output.temperature", rows, output.temperature.size()));
   TRY(check_outcome<T>("output.out", output.out));
   TRY(check_outcome<T>("output.weights", output.weights));

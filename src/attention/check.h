@@ -50,6 +50,9 @@ struct Checked {
   Sizes sizes;
 };
 
+// Whether two outputs over two sets of keys have what makes them one: softmax, and nothing behind the mixture.
+inline bool merges(const Settings& s) { return s.normaliser == Normaliser::softmax && s.form != Form::multi_head; }
+
 Status check_settings(const Settings& settings, const FormRow& row);
 // The row of a form whose settings and parameters fit.
 template <class T>

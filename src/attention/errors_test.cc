@@ -399,6 +399,72 @@ TEST(Errors, MergeAndExplainAndStreams) {
   expect_wrong(explain<float>(large.settings, {}, large.input(), 0, 0, far), "finite");
 }
 
+// Plain data can be anything: what start_stream() did not make is an error, whatever it is.
+TEST(Errors, StreamsThatWereNotStarted) {
+  const std::vector<double> one(4, 1);
+  Stream<double> none;
+  expect_wrong(push<double>(none, {}, {}), "not started");
+  expect_wrong(ask<double>(none, {}), "not started");
+  none.key_columns = none.value_columns = 4;
+  expect_wrong(push<double>(none, one, one), "not started");
+  using S = Stream<double>;
+  const std::vector<void (*)(S&)> changes = {
+      [](S& s) { s.settings.form = static_cast<Form>(99); },
+      [](S& s) { s.settings.form = s.settings.form == Form::fastformer ? Form::linear : Form::fastformer; },
+      [](S& s) { s.settings.heads = 0; },
+      [](S& s) { s.settings.kv_heads = 3; },
+      [](S& s) { s.settings.hidden = 7; },
+      [](S& s) { s.settings.temperature = 0; },
+      [](S& s) { s.settings.scale = nan; },
+      [](S& s) { s.state.values.emplace_back(), s.state.values.pop_back(), s.state.columns = 99; },
+      [](S& s) { s.keys = Array<double>(1, 1); },
+      [](S& s) { s.values.rows = 99; },
+      [](S& s) { s.query = Array<double>(3, 3); },
+      [](S& s) { s.parameters.push_back({"x", Array<double>(1, 1)}); },
+      [](S& s) { s.window = std::numeric_limits<std::size_t>::max(); },
+      [](S& s) { s.key_columns = 5; },
+      [](S& s) { const S gone = std::move(s); },
+  };
+  for (const FormRow& row : forms()) {
+    if (!row.streams) continue;
+    const Settings settings{.form = row.form, .model = row.has_parameters ? 4UL : 0UL};
+    const Parameters<double> parameters = *initialise<double>(settings, 1);
+    const View<const double> query = fixed_query(row) ? View<const double>(one.data(), 1, 4) : View<const double>{};
+    const std::vector<double> q = row.has_query && !fixed_query(row) ? one : std::vector<double>{};
+    for (std::size_t i = 0; i < changes.size(); ++i) {
+      Result<S> s = start_stream<double>(settings, parameters, 4, 4, query, windowed(row) ? 2 : 0);
+      ASSERT_TRUE(s.has_value());
+      ASSERT_TRUE(push<double>(*s, one, one).has_value());
+      S copy = *s;
+      ASSERT_TRUE(push<double>(copy, one, one).has_value());
+      changes[i](*s);
+      expect_wrong(push<double>(*s, one, one), "start_stream", fmt::format("{} change {}", row.name, i));
+      expect_wrong(ask<double>(*s, q), "start_stream", fmt::format("{} change {}", row.name, i));
+      EXPECT_TRUE(ask<double>(copy, q).has_value());
+    }
+  }
+}
+
+TEST(Errors, OutputsThatDoNotMerge) {
+  for (const FormRow& row : forms()) {
+    if (!row.logits) continue;
+    for (const Normaliser n : {Normaliser::sparsemax, Normaliser::entmax15, Normaliser::top_k, Normaliser::sigmoid}) {
+      Case<double> c = plain(row.form);
+      c.settings.normaliser = n;
+      const Output<double> o = run(c);
+      EXPECT_TRUE(o.log_sum_exp.empty());
+      expect_wrong(merge(o, o, row.form == Form::multi_head_pooling ? 1 : c.heads()), "log_sum_exp", std::string(row.name));
+    }
+  }
+  const Case<double> layered = plain(Form::multi_head);
+  const Output<double> through = run(layered);
+  expect_wrong(merge(through, through, layered.heads()), "log_sum_exp");
+  Case<double> target = plain(Form::time_decayed);
+  target.settings.effective_keys = 1;
+  const Output<double> held = run(target);
+  expect_wrong(merge(held, held, target.heads()), "target");
+}
+
 TEST(Errors, NothingIsNoError) {  // no queries: nothing comes out; no keys: zeros (what wo's bias and fastformer's queries add aside)
   for (const FormRow& row : forms()) {
     Case<double> c = plain(row.form);
