@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <memory>
 #include <vector>
@@ -57,16 +58,17 @@ Probe probe(const Kernels& kernels, Format format, std::size_t rows, std::size_t
 }
 
 bool faster_in_bf16(const Kernels& kernels) {
-  double f32 = 0, bf16 = 0;
-  const auto measure = [&](Format format, double& best) {
-    const double began = cpu_seconds(), done = kernels.peak(format, 10'000);
-    best = std::max(best, done / std::max(1e-9, cpu_seconds() - began));
+  const auto rate = [&](Format format) {
+    const double began = cpu_seconds(), done = kernels.peak(format, 5'000);
+    return done / std::max(1e-9, cpu_seconds() - began);
   };
-  for (int turn = 0; turn < 8; ++turn) {
-    measure(Format::f32, f32);
-    measure(Format::bf16, bf16);
+  std::array<double, 63> ratios;
+  for (double& ratio : ratios) {
+    const double f32 = rate(Format::f32);
+    ratio = rate(Format::bf16) / f32;
   }
-  return bf16 >= 1.25 * f32;
+  std::ranges::nth_element(ratios, ratios.begin() + ratios.size() / 2);
+  return ratios[ratios.size() / 2] >= 1.25;
 }
 
 }  // namespace weir::math
