@@ -25,6 +25,35 @@ TEST(Result, TryPassesTheErrorOn) {
   EXPECT_EQ(quarter(6).error().text(), "n: odd (give an even number)");
 }
 
+TEST(Sentence, TextAndNameAreOfOneMaking) {
+  const Sentence one = say("http_status", "the server answered {status} at {place}", {{"place", "{status}"}, {"status", 404}});
+  EXPECT_EQ(one.text, "the server answered 404 at {status}");  // what a value holds is no place for another
+  EXPECT_EQ(say("plain", "nothing in it").text, "nothing in it");
+  EXPECT_DEATH(say("odd", "a {value} that nobody gives"), "a mistake of ours");
+
+  json::object out;
+  put_name(out, one.key, one.values);
+  EXPECT_EQ(json::serialize(out), R"({"key":"http_status","values":{"place":"{status}","status":"404"}})");
+  Error back{};
+  take_name(out, back);
+  EXPECT_EQ(back.key, "http_status");
+  ASSERT_EQ(back.values.size(), 2u);
+  EXPECT_EQ(back.values[1].text, "404");
+
+  // Of a process that may say anything: no names that are none, no floods.
+  for (const char* key : {"", "__proto__.x", "Aa", "x y", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}) {
+    Error none{};
+    take_name(json::object{{"key", key}, {"values", json::object{{"a", "b"}}}}, none);
+    EXPECT_TRUE(none.key.empty() && none.values.empty()) << key;
+  }
+  json::object many;
+  for (int i = 0; i < 100; ++i) many["v" + std::to_string(i)] = std::string(static_cast<std::size_t>(i) * 20, 'x');
+  many["n"] = 1;
+  Error few{};
+  take_name(json::object{{"key", "k"}, {"values", std::move(many)}}, few);
+  EXPECT_EQ(few.values.size(), 8u);
+}
+
 TEST(Time, Rfc3339RoundTrips) {
   for (const char* text : {"1970-01-01T00:00:00Z", "2026-11-24T03:41:02Z", "2026-02-28T23:59:59.123456Z", "1969-12-31T23:59:59.5Z", "0001-01-01T00:00:00Z"})
     EXPECT_EQ(to_rfc3339(*parse_rfc3339(text)), text);

@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -13,12 +14,12 @@ Result<json::value> parse_json(std::string_view text, std::size_t depth) {
   const std::size_t used = parser.write_some(text.data(), text.size(), error);
   if (!error && used < text.size()) {
     const auto rest = text.substr(used).find_first_not_of(" \t\r\n");
-    if (rest != std::string_view::npos) return fail(Code::malformed, "JSON goes on after its end", "byte " + std::to_string(used + rest));
+    if (rest != std::string_view::npos) return fail(Code::malformed, say("json_goes_on", "JSON goes on after its end"), "byte " + std::to_string(used + rest));
   }
   if (!error) parser.finish(error);
   if (error == json::error::too_deep)
-    return fail(Code::too_deep, "JSON is nested deeper than " + std::to_string(depth) + " levels", "byte " + std::to_string(used));
-  if (error) return fail(Code::malformed, "not JSON: " + error.message(), "byte " + std::to_string(used));
+    return fail(Code::too_deep, say("json_too_deep", "JSON is nested deeper than {limit} levels", {{"limit", depth}}), "byte " + std::to_string(used));
+  if (error) return fail(Code::malformed, say("not_json", "not JSON: {reason}", {{"reason", error.message()}}), "byte " + std::to_string(used));
   return parser.release();
 }
 
@@ -59,6 +60,31 @@ const json::array* find_array(const json::object& object, std::string_view key) 
 const json::object* find_object(const json::object& object, std::string_view key) {
   const json::value* v = object.if_contains(key);
   return v ? v->if_object() : nullptr;
+}
+
+void put_name(json::object& out, std::string_view key, const std::vector<Value>& values) {
+  if (key.empty()) return;
+  out["key"] = key;
+  if (values.empty()) return;
+  json::object named;
+  for (const Value& value : values) named[value.name] = value.text;
+  out["values"] = std::move(named);
+}
+
+void take_name(const json::object& from, Error& error) {
+  constexpr std::size_t longest_name = 40, longest_value = 1'000, most_values = 8;
+  const auto is_name = [](std::string_view text) {
+    return !text.empty() && text.size() <= longest_name &&
+           std::ranges::all_of(text, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+  };
+  const std::string_view key = find_string(from, "key").value_or("");
+  if (!is_name(key)) return;
+  error.key = key;
+  const json::object* values = find_object(from, "values");
+  if (values == nullptr) return;
+  for (const auto& [name, value] : *values)
+    if (is_name(name) && value.is_string() && value.get_string().size() <= longest_value && error.values.size() < most_values)
+      error.values.emplace_back(name, std::string_view(value.get_string()));
 }
 
 }  // namespace weir

@@ -24,4 +24,9 @@ std::optional<bool> find_bool(const json::object& object, std::string_view key);
 const json::array* find_array(const json::object& object, std::string_view key);
 const json::object* find_object(const json::object& object, std::string_view key);
 
+// A sentence's name beside its text: "key" and "values", {"http_status", {"status": "404"}}. Without a name nothing is added.
+void put_name(json::object& out, std::string_view key, const std::vector<Value>& values);
+// The other way, of an object from a less trusted process: what is no name, or too much of one, is left out.
+void take_name(const json::object& from, Error& error);
+
 }  // namespace weir

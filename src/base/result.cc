@@ -1,5 +1,6 @@
 #include "base/result.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -26,6 +27,21 @@ std::string_view to_string(Code code) {
     case Code::internal: return "internal";
   }
   return "internal";
+}
+
+Sentence say(std::string_view key, std::string_view english, std::initializer_list<Value> values) {
+  Sentence out{.text = {}, .key = std::string(key), .values = values};
+  for (std::size_t at = 0; at < english.size();) {
+    const std::size_t open = english.find('{', at), close = english.find('}', open);
+    out.text += english.substr(at, open - at);
+    if (close == std::string_view::npos) break;
+    const std::string_view name = english.substr(open + 1, close - open - 1);
+    const auto value = std::ranges::find(values, name, &Value::name);
+    CHECK(value != values.end());
+    out.text += value->text;
+    at = close + 1;
+  }
+  return out;
 }
 
 std::string Error::text() const {

@@ -7,10 +7,13 @@
 //   }
 #pragma once
 
+#include <concepts>
 #include <expected>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace weir {
 
@@ -36,11 +39,37 @@ enum class Code {
 
 std::string_view to_string(Code code);
 
+// A sentence of ours that a reader may want in another language: its English text, the key that names it for good, and the values that stand in it.
+//
+//   say("http_status", "the server answered {status}", {{"status", 404}})
+//
+// For each key the page has the same sentence in Chinese (src/ui/src/says.zh.json); a test reads these calls and looks for it. A key whose meaning
+// changes gets a new name: keys are kept in databases.
+struct Value {
+  std::string name, text;
+  Value(std::string_view called, std::string_view value) : name(called), text(value) {}
+  template <std::integral T>
+  Value(std::string_view called, T number) : name(called), text(std::to_string(number)) {}
+};
+
+struct Sentence {
+  std::string text, key;
+  std::vector<Value> values;
+};
+
+Sentence say(std::string_view key, std::string_view english, std::initializer_list<Value> values = {});
+// The same where the English text comes from elsewhere, and the other language says only what the key says.
+inline Sentence named(std::string_view key, std::string text) { return {std::move(text), std::string(key), {}}; }
+
 struct Error {
   Code code = Code::internal;
   std::string message;  // what was expected and what was found, one sentence, no trailing full stop
   std::string where;    // file, "file:line", URL, field, id; may be empty
   std::string remedy;   // what the person can do; may be empty
+
+  // What `message` and `remedy` together are called, when they have a name: as in Sentence.
+  std::string key{};
+  std::vector<Value> values{};
 
   // "where: message (remedy)", with the parts that are there.
   std::string text() const;
@@ -50,8 +79,14 @@ template <class T>
 using Result = std::expected<T, Error>;
 using Status = Result<void>;
 
+inline Error failure(Code code, Sentence what, std::string where = {}, std::string remedy = {}) {
+  return {code, std::move(what.text), std::move(where), std::move(remedy), std::move(what.key), std::move(what.values)};
+}
 inline std::unexpected<Error> fail(Code code, std::string message, std::string where = {}, std::string remedy = {}) {
   return std::unexpected(Error{code, std::move(message), std::move(where), std::move(remedy)});
+}
+inline std::unexpected<Error> fail(Code code, Sentence what, std::string where = {}, std::string remedy = {}) {
+  return std::unexpected(failure(code, std::move(what), std::move(where), std::move(remedy)));
 }
 
 namespace detail {

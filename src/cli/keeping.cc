@@ -271,8 +271,10 @@ json::array examined(const Options& options, bool thorough) {
     json::array checks;
     for (const Diagnosis& one : examine_machine({.data = options.data, .model = options.model, .model_name = options.model_name}))
       checks.push_back(to_json(one));
-    checks.push_back(to_json({"database", Diagnosis::State::bad, error.where.empty() ? error.message : error.where + ": " + error.message,
-                              error.remedy.empty() ? "restore a backup: weir restore FILE" : error.remedy}));
+    checks.push_back(to_json({"database",
+                              Diagnosis::State::bad,
+                              {named("database_unreadable", error.where.empty() ? error.message : error.where + ": " + error.message)},
+                              named("restore_a_backup", error.remedy.empty() ? "restore a backup: weir restore FILE" : error.remedy)}));
     return checks;
   };
   auto client = Client::open(options, false);

@@ -184,7 +184,8 @@ Accounts::~Accounts() = default;
 Result<User> Accounts::add_user(std::string_view name) {
   const bool allowed = !name.empty() && name.size() <= 64 && is_valid_utf8(name) && trim(name) == name &&
                        std::ranges::none_of(name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == ':' || c == '/'; });
-  if (!allowed) return fail(Code::invalid, "a user's name has 1 to 64 bytes, without control characters, \":\", \"/\" and spaces around it", "name");
+  if (!allowed)
+    return fail(Code::invalid, say("user_name_rule", "a user's name has 1 to 64 bytes, without control characters, \":\", \"/\" and spaces around it"), "name");
   const UserId id = TRY(parts_->store.write([&](store::Writer& writer) { return writer.add_user(name, parts_->clock.now()); }));
   return user(id);
 }
@@ -202,8 +203,8 @@ Result<User> Accounts::first_user() {
 
 Status Accounts::check_password(std::string_view password) {
   if (password.size() < shortest_password || password.size() > longest_password)
-    return fail(Code::invalid, "a password has " + std::to_string(shortest_password) + " to " + std::to_string(longest_password) + " bytes", "password",
-                "choose another");
+    return fail(Code::invalid, say("password_length", "a password has {least} to {most} bytes", {{"least", shortest_password}, {"most", longest_password}}),
+                "password", "choose another");
   return {};
 }
 
@@ -211,7 +212,7 @@ Status Accounts::set_password(UserId id, std::string_view password) {
   TRY(check_password(password));
   std::array<char, crypto_pwhash_STRBYTES> hash{};
   {
-    if (!parts_->hashing.try_acquire_for(seconds(5))) return fail(Code::unavailable, "too many passwords are being checked");
+    if (!parts_->hashing.try_acquire_for(seconds(5))) return fail(Code::unavailable, say("passwords_busy", "too many passwords are being checked"));
     const int failed = crypto_pwhash_str_alg(hash.data(), password.data(), password.size(), hash_passes, hash_memory, crypto_pwhash_ALG_ARGON2ID13);
     parts_->hashing.release();
     if (failed) return fail(Code::unavailable, "no memory to hash a password", {}, "free 19 MiB");
@@ -295,11 +296,12 @@ Status Accounts::sign_out_everywhere(UserId id) {
 
 Result<Accounts::NewToken> Accounts::new_token(UserId id, Scope scope, SourceId source, std::string_view name) {
   const User owner = TRY(user(id));
-  if (scope == Scope::operator_ && !owner.is_operator) return fail(Code::forbidden, "only the operator has tokens with this scope", "scope");
-  if (name.size() > 200 || !is_valid_utf8(name)) return fail(Code::invalid, "a token's name has at most 200 bytes", "name");
+  if (scope == Scope::operator_ && !owner.is_operator)
+    return fail(Code::forbidden, say("token_scope_operator", "only the operator has tokens with this scope"), "scope");
+  if (name.size() > 200 || !is_valid_utf8(name)) return fail(Code::invalid, say("token_name_long", "a token's name has at most 200 bytes"), "name");
   if (scope == Scope::ingest) {
     const auto owner_of = TRY(parts_->store.reader()->owner_of(source));
-    if (owner_of != id) return fail(Code::not_found, "no push source of this user has that id", "source");
+    if (owner_of != id) return fail(Code::not_found, say("no_push_source", "no push source of this user has that id"), "source");
   } else if (source) {
     return fail(Code::invalid, "only an ingest token names a source", "source");
   }

@@ -110,7 +110,9 @@ Result<Page> Engine::list(UserId user, const ItemQuery& query) {
   const auto ranking = TRY(own.tastes->rank(user, query, own.clock.now()));
   std::vector<ItemId> ids;
   for (std::size_t i = offset; i < ranking.size() && ids.size() < query.limit; ++i) ids.push_back(ranking[i].id);
-  Page page{.items = TRY(own.store->reader()->items_by_id(user, ids, query.bodies)), .cursor = {}, .note = "for you: the best of the newest 1000"};
+  Page page{.items = TRY(own.store->reader()->items_by_id(user, ids, query.bodies)),
+            .cursor = {},
+            .note = say("note_ranked", "for you: the best of the newest {n}", {{"n", 1000}})};
   std::size_t at = offset;
   for (StoredItem& item : page.items) {
     while (at < ranking.size() && ranking[at].id != item.id) ++at;

@@ -98,8 +98,10 @@ struct Metric {                  // one line of /metrics
 struct Diagnosis {   // one line of doctor
   std::string name;  // "disk", "model", "clock", …
   enum class State { ok, note, bad } state = State::ok;
-  std::string text, remedy;  // no remedy: there is nothing to do
+  std::vector<Sentence> text;
+  Sentence remedy;  // empty: there is nothing to do
 };
+// "text" and "remedy" in English; "says" and "remedy_says" are the names of their sentences.
 json::object to_json(const Diagnosis& one);
 // What can be told without opening the database, so also when that is what is wrong: disk, rights, clock, dns, cpu, model. Cost: the model's hash, ~ 0.1 s.
 std::vector<Diagnosis> examine_machine(const EngineOptions& options);

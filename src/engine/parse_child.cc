@@ -113,12 +113,15 @@ Result<json::value> ask(Sandbox& sandbox, const json::object& head, std::string_
   const std::string answer = TRY(sandbox.run(request));
   json::value parsed = TRY(parse_json(answer, 300));
   json::object* object = parsed.if_object();
-  if (!object) return fail(Code::crashed, "the parser answered nonsense");
-  if (const json::object* error = find_object(*object, "error"))
-    return fail(code_named(find_string(*error, "code").value_or("")), text_member(*error, "message"), text_member(*error, "where"),
-                text_member(*error, "remedy"));
+  if (!object) return fail(Code::crashed, say("parser_nonsense", "the parser answered nonsense"));
+  if (const json::object* error = find_object(*object, "error")) {
+    Error out{code_named(find_string(*error, "code").value_or("")), text_member(*error, "message"), text_member(*error, "where"),
+              text_member(*error, "remedy")};
+    take_name(*error, out);
+    return std::unexpected(std::move(out));
+  }
   json::value* value = object->if_contains("value");
-  if (!value) return fail(Code::crashed, "the parser answered nonsense");
+  if (!value) return fail(Code::crashed, say("parser_nonsense", "the parser answered nonsense"));
   return std::move(*value);
 }
 
@@ -134,8 +137,9 @@ std::string handle_in_child(std::string_view request) {
   Result<json::value> answer = dispatch(request);
   if (answer) return json::serialize(json::object{{"value", std::move(*answer)}});
   const Error& error = answer.error();
-  return json::serialize(
-      json::object{{"error", {{"code", to_string(error.code)}, {"message", error.message}, {"where", error.where}, {"remedy", error.remedy}}}});
+  json::object out{{"code", to_string(error.code)}, {"message", error.message}, {"where", error.where}, {"remedy", error.remedy}};
+  put_name(out, error.key, error.values);
+  return json::serialize(json::object{{"error", std::move(out)}});
 }
 
 void warm_up_child() {
@@ -153,7 +157,7 @@ Result<Feed> parse_feed_in(Sandbox& sandbox, std::string_view bytes, const Parse
 Result<PageReport> read_page_in(Sandbox& sandbox, std::string_view html, std::string_view base_url) {
   const json::value value = TRY(ask(sandbox, {{"kind", "page"}, {"base_url", base_url}}, html));
   const json::object* object = value.if_object();
-  if (!object) return fail(Code::crashed, "the parser answered nonsense");
+  if (!object) return fail(Code::crashed, say("parser_nonsense", "the parser answered nonsense"));
   PageReport out{.title = text_member(*object, "title"), .language = text_member(*object, "language"), .links = {}, .icons = {}};
   if (const json::array* links = find_array(*object, "links"))
     for (const json::value& one : *links)
@@ -169,7 +173,7 @@ Result<PageReport> read_page_in(Sandbox& sandbox, std::string_view html, std::st
 Result<Opml> read_opml_in(Sandbox& sandbox, std::string_view bytes) {
   const json::value value = TRY(ask(sandbox, {{"kind", "opml"}}, bytes));
   const json::object* object = value.if_object();
-  if (!object) return fail(Code::crashed, "the parser answered nonsense");
+  if (!object) return fail(Code::crashed, say("parser_nonsense", "the parser answered nonsense"));
   Opml out{.title = text_member(*object, "title"), .sources = {}, .warnings = {}};
   if (const json::array* sources = find_array(*object, "sources"))
     for (const json::value& one : *sources)
@@ -192,7 +196,7 @@ Result<std::vector<Item>> clean_items_in(Sandbox& sandbox, const std::vector<Ite
   for (const Item& item : items) given.push_back(to_json(item));
   const json::value value = TRY(ask(sandbox, {{"kind", "items"}}, json::serialize(given)));
   const json::array* array = value.if_array();
-  if (!array || array->size() != items.size()) return fail(Code::crashed, "the parser answered nonsense");
+  if (!array || array->size() != items.size()) return fail(Code::crashed, say("parser_nonsense", "the parser answered nonsense"));
   std::vector<Item> out;
   out.reserve(items.size());
   for (const json::value& one : *array) out.push_back(TRY(item_from_json(one)));
@@ -202,7 +206,7 @@ Result<std::vector<Item>> clean_items_in(Sandbox& sandbox, const std::vector<Ite
 Result<std::vector<std::string>> texts_in(Sandbox& sandbox, const std::vector<std::string>& html) {
   const json::value value = TRY(ask(sandbox, {{"kind", "texts"}}, json::serialize(json::array(html.begin(), html.end()))));
   const json::array* array = value.if_array();
-  if (!array || array->size() != html.size()) return fail(Code::crashed, "the parser answered nonsense");
+  if (!array || array->size() != html.size()) return fail(Code::crashed, say("parser_nonsense", "the parser answered nonsense"));
   std::vector<std::string> out;
   for (const json::value& one : *array) out.emplace_back(one.is_string() ? std::string_view(one.get_string()) : std::string_view());
   return out;

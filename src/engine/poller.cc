@@ -21,6 +21,16 @@ constexpr std::size_t most_under_way = 2'000;           // sources: beyond that 
 constexpr std::size_t most_arrived_bytes = 128u << 20;  // of replies that wait for a worker
 constexpr std::size_t icons_kept = 4'096;
 
+// An error by its name, for pages in other languages.
+std::string problem_of(const guard::Guard& guard, const Error& error) {
+  std::vector<Value> values;
+  for (const Value& value : error.values) values.emplace_back(value.name, safe(guard, value.text));
+  json::object out{{"code", to_string(error.code)}};
+  if (!error.where.empty()) out["where"] = safe(guard, error.where);
+  put_name(out, error.key, values);
+  return json::serialize(out);
+}
+
 PollOutcome poll_outcome(const store::FetchOutcome& outcome) {
   if (outcome.health == Health::gone) return PollOutcome::gone;
   if (outcome.health != Health::ok) return PollOutcome::failed;
@@ -140,23 +150,24 @@ store::FetchOutcome Poller::outcome(const Arrived& arrived, std::vector<std::str
   PollHistory history;
   std::vector<Time> published;
   PollWishes wishes = source.wishes;
-  const auto failed = [&](Health health, const std::string& why) {
+  const auto failed = [&](Health health, const Error& why) {
     out.health = health;
     out.fetched = false;
     out.failures = source.failures + 1;
-    out.error = safe(ground_.guard, why);
+    out.error = safe(ground_.guard, why.text());
+    out.problem = problem_of(ground_.guard, why);
   };
 
   // Our own trouble says nothing about the source.
   const auto ours = [&](const Error& error) {
-    failed(source.health, error.text());
+    failed(source.health, error);
     out.failures = source.failures;
     out.next_at = now + std::chrono::minutes(5);
     return out;
   };
   if (!arrived.reply && arrived.reply.error().code == Code::unavailable) return ours(arrived.reply.error());
   if (!arrived.reply) {
-    failed(Health::failing, arrived.reply.error().text());
+    failed(Health::failing, arrived.reply.error());
   } else {
     const FetchReply& reply = *arrived.reply;
     history.max_age = reply.max_age;
@@ -166,18 +177,18 @@ store::FetchOutcome Poller::outcome(const Arrived& arrived, std::vector<std::str
       out.url = reply.moved_to;
       if (auto here = ground_.store.reader()->published(source.id, 20)) published = std::move(*here);
     } else if (reply.status == 410) {
-      failed(Health::gone, "the server says that this feed is gone for good (410)");
+      failed(Health::gone, failure(Code::not_found, say("feed_gone", "the server says that this feed is gone for good (410)")));
     } else if (reply.status < 200 || reply.status > 299) {
-      failed(Health::failing, "the server answered " + std::to_string(reply.status));
+      failed(Health::failing, failure(Code::io, say("http_status", "the server answered {status}", {{"status", reply.status}})));
     } else {
       Result<Feed> feed = parse_feed_in(ground_.sandbox, reply.body, {.base_url = reply.url, .content_type = reply.content_type});
       if (feed && (feed->format == "html" || feed->format == "opml"))
-        feed = fail(Code::not_a_feed,
-                    feed->format == "html" ? "the address answers with a web page now, not a feed" : "the address answers with a list of feeds, not a feed");
+        feed = fail(Code::not_a_feed, feed->format == "html" ? say("page_now", "the address answers with a web page now, not a feed")
+                                                             : say("list_now", "the address answers with a list of feeds, not a feed"));
       if (!feed && feed.error().code == Code::unavailable) return ours(feed.error());
       if (!feed) {
         const bool killed = feed.error().code == Code::crashed || feed.error().code == Code::timeout;
-        failed(killed ? Health::quarantined : Health::failing, feed.error().text());
+        failed(killed ? Health::quarantined : Health::failing, feed.error());
         if (killed) history.retry_after = std::chrono::hours(24);
       } else {
         for (const Item& item : feed->items)

@@ -26,8 +26,11 @@ struct Found {
 
 Status answered_well(const FetchReply& reply) {
   if (reply.status >= 200 && reply.status <= 299) return {};
-  return fail(reply.status == 401 || reply.status == 403 ? Code::forbidden : Code::not_found, "the server answered " + std::to_string(reply.status), reply.url,
-              reply.status == 401 ? "put user and password into the address: https://user:password@host/…" : "check the address");
+  if (reply.status == 401)
+    return fail(Code::forbidden, say("needs_password", "the server answered {status}", {{"status", reply.status}}), reply.url,
+                "put user and password into the address: https://user:password@host/…");
+  return fail(reply.status == 403 ? Code::forbidden : Code::not_found, say("status_at_address", "the server answered {status}", {{"status", reply.status}}),
+              reply.url, "check the address");
 }
 
 // The feed at an address, or the one that the page there links to. `choose`: when the page declares several, none of them.
@@ -36,7 +39,7 @@ Result<Found> find_feed(Poller& poller, Sandbox& sandbox, const Clock& clock, co
   const auto left = [&] { return patience - std::chrono::duration_cast<Duration>(clock.steady() - began); };
   const auto try_one = [&](const std::string& address, FetchPurpose purpose) -> Result<Found> {
     if (left() <= Duration::zero())
-      return fail(Code::timeout, "no answer within 15 s", without_credentials(address), "is the address right, is the server up?");
+      return fail(Code::timeout, say("no_answer_in_15", "no answer within 15 s"), without_credentials(address), "is the address right, is the server up?");
     FetchReply reply = TRY(poller.fetch_now({.url = address, .purpose = purpose, .deadline = left()}));
     TRY(answered_well(reply));
     Feed feed = TRY(parse_feed_in(sandbox, reply.body, {.base_url = reply.url, .content_type = reply.content_type}));
@@ -45,7 +48,8 @@ Result<Found> find_feed(Poller& poller, Sandbox& sandbox, const Clock& clock, co
   };
   Result<Found> first = try_one(url, FetchPurpose::page);
   if (!first) return first;
-  if (first->feed.format == "opml") return fail(Code::not_a_feed, "this is a list of feeds, not a feed", without_credentials(url), "import it as OPML");
+  if (first->feed.format == "opml")
+    return fail(Code::not_a_feed, say("list_of_feeds", "this is a list of feeds, not a feed"), without_credentials(url), "import it as OPML");
   if (first->feed.format != "html") return first;
   const PageReport page = TRY(read_page_in(sandbox, first->reply.body, first->reply.url));
   std::vector<FeedLink> declared = declared_feeds(page.links);
@@ -60,7 +64,8 @@ Result<Found> find_feed(Poller& poller, Sandbox& sandbox, const Clock& clock, co
     }
     if (!found && found.error().code == Code::timeout) return found;
   }
-  return fail(Code::not_a_feed, "no feed is here, and the page names none", without_credentials(url), "look on the page for a link called RSS, Atom or feed");
+  return fail(Code::not_a_feed, say("no_feed_here", "no feed is here, and the page names none"), without_credentials(url),
+              "look on the page for a link called RSS, Atom or feed");
 }
 
 std::string with_scheme(std::string_view text) {
@@ -89,7 +94,8 @@ Result<AddedSource> Engine::add_source(UserId user, const AddSource& what) {
   const bool bare = what.url.find("://") == std::string::npos;
   const std::string url = with_scheme(what.url);
   if (!is_http(url))
-    return fail(Code::invalid, "not an http or https address", safe(own.guard, without_credentials(what.url)), "give the address of a feed or of a page");
+    return fail(Code::invalid, say("not_web_address", "not an http or https address"), safe(own.guard, without_credentials(what.url)),
+                "give the address of a feed or of a page");
   Result<Found> found = find_feed(*own.poller, *own.sandbox, own.clock, url, what.choose);
   if (!found && bare && found.error().code == Code::io) found = find_feed(*own.poller, *own.sandbox, own.clock, "http://" + url.substr(8), what.choose);
   if (!found) return std::unexpected(found.error());
@@ -150,7 +156,7 @@ Result<Subscription> Engine::edit_source(UserId user, SourceId id, const SourceE
   std::optional<std::string> url;
   if (edit.url) {
     url = with_scheme(*edit.url);
-    if (!is_http(*url)) return fail(Code::invalid, "not an http or https address", "url");
+    if (!is_http(*url)) return fail(Code::invalid, say("not_web_address", "not an http or https address"), "url");
   }
   TRY(own.store->write([&](store::Writer& writer) -> Status {
     std::optional<std::optional<std::int32_t>> keep;

@@ -65,7 +65,10 @@ Result<Response> list_items(Call& call) {
   for (const StoredItem& one : page.items) items.push_back(to_json(call.engine, one));
   json::object out{{"items", std::move(items)}};
   if (!page.cursor.empty()) out["cursor"] = page.cursor;
-  if (!page.note.empty()) out["note"] = page.note;
+  if (!page.note.text.empty()) {
+    out["note"] = page.note.text;
+    put_name(out["note_says"].emplace_object(), page.note.key, page.note.values);
+  }
   return reply(call, out);
 }
 

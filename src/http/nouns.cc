@@ -32,6 +32,7 @@ json::object to_json(const Subscription& subscription) {
   if (!source.icon_type.empty()) out["icon"] = "/api/sources/" + std::to_string(source.id.value) + "/icon";
   out["health"] = to_string(source.health);
   put(out, "error", source.error);
+  if (auto problem = parse_json(source.problem); problem && problem->is_object()) out["problem"] = std::move(*problem);
   if (source.failures) out["failures"] = source.failures;
   put(out, "fetched_at", source.fetched_at);
   put(out, "changed_at", source.changed_at);

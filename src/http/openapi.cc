@@ -100,7 +100,18 @@ json::object openapi_document() {
                             {{"error",
                               {{"type", "object"},
                                {"required", {"code", "message"}},
-                               {"properties", {{"code", schema("string")}, {"message", schema("string")}, {"where", schema("string")}}}}}}}};
+                               {"properties",
+                                {{"code", schema("string")},
+                                 {"message", schema("string")},
+                                 {"where", schema("string")},
+                                 {"key", schema("string")},
+                                 {"values", {{"type", "object"}, {"additionalProperties", schema("string")}}}}}}}}}};
+  const json::object sentence{{"type", "object"},
+                              {"description",
+                               "a sentence by its name, for other languages than English: `key` names it for good, `values` are what stands in it. In an error "
+                               "beside `message`; in a source as `problem` (with `code` and `where`) beside `error`; in a check of doctor as `says` and "
+                               "`remedy_says` beside `text` and `remedy`; in a page of items as `note_says` beside `note`"},
+                              {"properties", {{"key", schema("string")}, {"values", {{"type", "object"}, {"additionalProperties", schema("string")}}}}}};
   return {
       {"openapi", "3.1.0"},
       {"info", {{"title", "Weir"}, {"version", "1"}, {"description", "Items are JSON Feed 1.1 items; _weir.id is the id that paths and signals use."}}},
@@ -110,6 +121,7 @@ json::object openapi_document() {
          {{"token", {{"type", "http"}, {"scheme", "bearer"}}},
           {"session", {{"type", "apiKey"}, {"in", "cookie"}, {"name", "weir"}}},
           {"socket", {{"type", "apiKey"}, {"in", "header"}, {"name", "weir.sock"}, {"description", "only by the unix socket in the data folder"}}}}},
+        {"schemas", {{"Sentence", sentence}}},
         {"responses", {{"Error", {{"description", "what went wrong"}, {"content", {{"application/json", {{"schema", error}}}}}}}}}}},
   };
 }

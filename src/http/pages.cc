@@ -31,7 +31,7 @@ Response page(const Engine& engine, int status, std::string html, std::string_vi
 
 // What the pages without a file say, in the language that the browser asks for first of the two.
 struct Words {
-  std::string_view tag, sign_in, sign_out, name, password, hint, wrong, used, wait, busy;
+  std::string_view tag, sign_in, sign_out, name, password, hint, wrong, used, wait, busy, runs, no_reader;
 };
 constexpr Words english{.tag = "en",
                         .sign_in = "Sign in",
@@ -42,7 +42,12 @@ constexpr Words english{.tag = "en",
                         .wrong = "Name or password is wrong.",
                         .used = "This sign-in link was used already, or its day is over. This prints a new one:",
                         .wait = "Too many attempts. Wait a little, then try again.",
-                        .busy = "Weir is busy. Try again in a while."};
+                        .busy = "Weir is busy. Try again in a while.",
+                        .runs = "Weir runs",
+                        .no_reader =
+                            "<p>This build has no reader in it: node and its packages were missing. <code>scripts/bootstrap</code> fetches them, "
+                            "<code>scripts/build</code> builds the reader in.</p>\n"
+                            "<p>Programs find everything at <a href=\"/api/openapi.json\">/api/openapi.json</a>.</p>"};
 constexpr Words chinese{.tag = "zh-Hans",
                         .sign_in = "登录",
                         .sign_out = "退出登录",
@@ -52,7 +57,12 @@ constexpr Words chinese{.tag = "zh-Hans",
                         .wrong = "名称或密码不对。",
                         .used = "这个登录链接已经用过，或已超过一天。这个命令会打印一个新的：",
                         .wait = "尝试次数过多。请稍候再试。",
-                        .busy = "Weir 正忙，请稍候再试。"};
+                        .busy = "Weir 正忙，请稍候再试。",
+                        .runs = "Weir 正在运行",
+                        .no_reader =
+                            "<p>这个构建不含阅读页面：当时缺少 node 和它的软件包。<code>scripts/bootstrap</code> 会取来它们，"
+                            "<code>scripts/build</code> 会把阅读页面加进去。</p>\n"
+                            "<p>其他程序需要的都在 <a href=\"/api/openapi.json\">/api/openapi.json</a>。</p>"};
 
 const Words& words_for(const Call& call) {
   for (const std::string_view one : split(call.request.header("accept-language"), ',')) {
@@ -113,10 +123,8 @@ Response signed_in(const Call& call, const Accounts::Session& session) {
 Result<Response> home_page(Call& call) {
   auto found = file(call, "index.html");
   if (found) return found;
-  return small_page(
-      call, 200, "Weir runs",
-      "<p>This build has no reader in it: node and its packages were missing. <code>scripts/bootstrap</code> fetches them, "
-      "<code>scripts/build</code> builds the reader in.</p>\n<p>Programs find everything at <a href=\"/api/openapi.json\">/api/openapi.json</a>.</p>");
+  const Words& words = words_for(call);
+  return small_page(call, 200, words.runs, words.no_reader);
 }
 
 // A one-time link is a form that posts itself: opening the address alone (a preview, a prefetch) uses nothing up.

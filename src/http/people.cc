@@ -39,7 +39,7 @@ Result<Response> change_password(Call& call) {
   if (user.has_password) {
     const auto checked = call.accounts.sign_in(user.name, find_string(body, "current").value_or(""), call.address);
     if (!checked && checked.error().error.code != Code::unauthorised) return too_early(call, checked.error());
-    if (!checked) return fail(Code::forbidden, "the current password is wrong", "current");
+    if (!checked) return fail(Code::forbidden, say("password_now_wrong", "the current password is wrong"), "current");
   }
   TRY(call.accounts.set_password(user.id, fresh));
   Response response = done();

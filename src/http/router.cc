@@ -81,9 +81,10 @@ void compress(const Engine& engine, const Request& request, Response& response) 
   response.headers.push_back({"Content-Encoding", "gzip"});
 }
 
-Response error_response(const Engine& engine, int status, std::string_view code, std::string_view message, std::string_view where) {
+Response error_response(const Engine& engine, int status, std::string_view code, std::string_view message, const Error& more = {}) {
   json::object error{{"code", code}, {"message", message}};
-  if (!where.empty()) error["where"] = where;
+  if (!more.where.empty()) error["where"] = more.where;
+  put_name(error, more.key, more.values);
   Response response{status, {{"Content-Type", "application/json"}}, seal_error(engine, json::serialize(json::object{{"error", std::move(error)}}))};
   return response;
 }
@@ -161,7 +162,7 @@ void take_ids(Call& call, const std::vector<std::string>& values) {
 Router::Router(Engine& engine, Accounts& accounts, RouterOptions options) : engine_(engine), accounts_(accounts), options_(std::move(options)) {}
 
 Response Router::refuse(int status, std::string_view code, std::string_view message, int retry_after) const {
-  Response response = error_response(engine_, status, code, message, {});
+  Response response = error_response(engine_, status, code, message);
   if (retry_after > 0) response.headers.push_back({"Retry-After", std::to_string(retry_after)});
   if (status == 401) response.headers.push_back({"WWW-Authenticate", "Bearer realm=\"weir\""});
   protect(response);
@@ -236,7 +237,7 @@ Response Router::answer(const Request& request) const {
 Response Router::fail_with(const Error& error) const {
   const int status = status_of(error.code);
   if (status >= 500) log_error("http", "{}", to_string(error.code));  // the text may hold what came from outside
-  Response response = error_response(engine_, status, to_string(error.code), with_remedy(error), error.where);
+  Response response = error_response(engine_, status, to_string(error.code), with_remedy(error), error);
   if (status == 503) response.headers.push_back({"Retry-After", "2"});
   protect(response);
   count(status);

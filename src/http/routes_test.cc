@@ -123,10 +123,28 @@ TEST_F(RoutesTest, ErrorsSayWhatAndWhere) {
   EXPECT_EQ(error(ask("GET", "/api/items/5")).at("code"), "not_found");
   EXPECT_EQ(error(ask("POST", "/api/sources", "{")).at("code"), "malformed");
   EXPECT_EQ(ask("POST", "/api/sources", std::string(100'000, ' ')).status, 413);
+  const json::object named = error(ask("GET", "/api/items?q=in*"));
+  EXPECT_EQ(named.at("key"), "search_prefix_short");
+  EXPECT_FALSE(named.contains("values"));
+  EXPECT_EQ(json::serialize(error(ask("POST", "/api/users", R"({"name":"ann","password":"short"})")).at("values")), R"({"least":"8","most":"1024"})");
   EXPECT_EQ(ask("DELETE", "/api/items").status, 405);
   EXPECT_EQ(ask("DELETE", "/api/items").header("allow"), "GET, HEAD");
   EXPECT_EQ(ask("GET", "/events").status, 400);
   EXPECT_EQ(ask("GET", "nothing").status, 400);
+}
+
+// A page in another language than English needs no word of the English text: each of doctor's sentences, and what an order did, has its name.
+TEST_F(RoutesTest, SentencesHaveNames) {
+  const json::value report = value(ask("GET", "/api/doctor?thorough=true"));
+  EXPECT_GE(report.at("checks").as_array().size(), 9u);
+  for (const json::value& check : report.at("checks").as_array()) {
+    EXPECT_FALSE(check.at("says").as_array().empty()) << check;
+    for (const json::value& sentence : check.at("says").as_array()) EXPECT_FALSE(sentence.at("key").as_string().empty()) << check;
+    EXPECT_EQ(check.as_object().contains("remedy"), check.as_object().contains("remedy_says")) << check;
+    if (check.as_object().contains("remedy")) { EXPECT_FALSE(check.at("remedy_says").at("key").as_string().empty()) << check; }
+  }
+  const json::value page = value(ask("GET", "/api/items?q=river&order=relevance"));
+  EXPECT_EQ(json::serialize(page.at("note_says")), R"({"key":"note_relevance","values":{"n":"200"}})");
 }
 
 TEST_F(RoutesTest, SettingsAreTheReadersOwn) {

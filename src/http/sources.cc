@@ -16,6 +16,7 @@ Error about_the_address(Error error) {
 Result<Response> no_feed(const Call& call, const Error& error) {
   json::object body{{"code", to_string(error.code)}, {"message", error.remedy.empty() ? error.message : error.message + "; " + error.remedy}};
   if (!error.where.empty()) body["where"] = error.where;
+  put_name(body, error.key, error.values);
   return Response{422, {{"Content-Type", "application/json"}}, seal_error(call.engine, json::serialize(json::object{{"error", std::move(body)}}))};
 }
 

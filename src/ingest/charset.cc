@@ -370,7 +370,7 @@ Result<Decoded> to_utf8(std::string_view bytes, std::string_view content_type) {
   // A stray control character is damage; one in twenty is a picture or an archive.
   const auto controls = std::ranges::count_if(bytes, [](char c) { return static_cast<unsigned char>(c) < '\t'; });
   if (static_cast<std::size_t>(controls) * 20 > bytes.size())
-    return fail(Code::encoding, "the bytes are no text in any charset that was tried", {}, "give a feed, or name its charset");
+    return fail(Code::encoding, say("no_charset", "the bytes are no text in any charset that was tried"), {}, "give a feed, or name its charset");
   if (mostly_utf8(bytes)) {
     out.warnings.emplace_back("bytes that are not utf-8 were replaced");
     out.text = repair_utf8(bytes);

@@ -313,7 +313,7 @@ struct CurlFetcher::State {
     else easy = spare.back(), spare.pop_back();
     if (easy == nullptr) {
       release(j);
-      return end(std::move(job), fail(Code::unavailable, "no memory for one more connection"));
+      return end(std::move(job), fail(Code::unavailable, say("no_memory_connection", "no memory for one more connection")));
     }
     j.hop.easy = easy;
     configure(easy, j, now);
@@ -390,7 +390,7 @@ struct CurlFetcher::State {
     const std::string_view line(data, size * n);
     hop.header_bytes += line.size();
     if (hop.header_bytes > job.state->options.header_bytes) {
-      hop.error = Error{Code::too_large, fmt::format("the headers are larger than {} bytes", job.state->options.header_bytes), {}, {}};
+      hop.error = failure(Code::too_large, say("headers_too_large", "the headers are larger than {limit} bytes", {{"limit", job.state->options.header_bytes}}));
       return 0;
     }
     if (hop.headers_done) return line.size();  // a trailer: what counts came before the body
@@ -400,7 +400,7 @@ struct CurlFetcher::State {
     }
     hop.headers_done = hop.headers.status >= 200;
     if (hop.headers.encoding.find(',') != std::string::npos) {
-      hop.error = Error{Code::malformed, "the body is compressed more than once", {}, {}};
+      hop.error = failure(Code::malformed, say("compressed_twice", "the body is compressed more than once"));
       return 0;
     }
     curl_easy_setopt(hop.easy, CURLOPT_FORBID_REUSE, job.state->somebody_will_use(job) ? 0L : 1L);
@@ -418,14 +418,15 @@ struct CurlFetcher::State {
     State& state = *job.state;
     std::string& body = job.reply.body;
     const std::size_t full = body.size() + bytes;
-    const auto refuse = [&](Code code, std::string message) {
-      job.hop.error = Error{code, std::move(message), {}, {}};
+    const auto refuse = [&](Code code, Sentence what) {
+      job.hop.error = failure(code, std::move(what));
       return std::size_t{0};
     };
-    if (full > job.request.limit) return refuse(Code::too_large, fmt::format("the body is larger than {} bytes", job.request.limit));
+    if (full > job.request.limit)
+      return refuse(Code::too_large, say("body_too_large", "the body is larger than {limit} bytes", {{"limit", job.request.limit}}));
     if (full > kRatioFrom && full / kRatio > wire_body(job) + kReadBuffer)
-      return refuse(Code::too_large, fmt::format("the body grows more than {}-fold when decompressed", kRatio));
-    if (state.bodies + bytes > state.options.bodies) return refuse(Code::unavailable, "too many bytes are under way at once");
+      return refuse(Code::too_large, say("body_bomb", "the body grows more than {ratio}-fold when decompressed", {{"ratio", kRatio}}));
+    if (state.bodies + bytes > state.options.bodies) return refuse(Code::unavailable, say("fetches_full", "too many bytes are under way at once"));
     state.bodies += bytes;
     body.append(data, bytes);
     return bytes;
@@ -507,39 +508,46 @@ struct CurlFetcher::State {
     switch (code) {
       case CURLE_COULDNT_CONNECT:
         if (!hop.dialled && hop.refusal == Dialer::Refusal::address)
-          return {Code::refused, "the address is not on the public internet", {}, "whoever runs this server can open a private range with --allow-net CIDR"};
+          return failure(Code::refused, say("address_private", "the address is not on the public internet"), {},
+                         "whoever runs this server can open a private range with --allow-net CIDR");
         if (!hop.dialled && hop.refusal == Dialer::Refusal::port)
-          return {Code::refused, "the port belongs to a service that is no web server", {}, "give the address of a feed or of a page"};
+          return failure(Code::refused, say("port_refused", "the port belongs to a service that is no web server"), {},
+                         "give the address of a feed or of a page");
         if (!hop.dialled && hop.refusal == Dialer::Refusal::family)
-          return {Code::refused, "the address is not an internet address", {}, "give the address of a feed or of a page"};
-        return {Code::io, "no connection", {}, "is the server up, and the port right?"};
-      case CURLE_COULDNT_RESOLVE_HOST: return {Code::io, "no such host name", {}, "check the spelling; if it is right, check this machine's DNS"};
-      case CURLE_OPERATION_TIMEDOUT:
-        return {Code::timeout,
-                hop.headers.status != 0 ? "the reply did not end in time" : fmt::format("no connection within {}", seconds_text(options.connect)),
-                {},
-                "try again later; if it stays so, open the address in a browser"};
+          return failure(Code::refused, say("address_family", "the address is not an internet address"), {}, "give the address of a feed or of a page");
+        return failure(Code::io, say("no_connection", "no connection"), {}, "is the server up, and the port right?");
+      case CURLE_COULDNT_RESOLVE_HOST:
+        return failure(Code::io, say("no_such_host", "no such host name"), {}, "check the spelling; if it is right, check this machine's DNS");
+      case CURLE_OPERATION_TIMEDOUT: {
+        constexpr const char* later = "try again later; if it stays so, open the address in a browser";
+        if (hop.headers.status != 0) return failure(Code::timeout, say("reply_unfinished", "the reply did not end in time"), {}, later);
+        return failure(Code::timeout, say("connect_timeout", "no connection within {time}", {{"time", seconds_text(options.connect)}}), {}, later);
+      }
       case CURLE_PEER_FAILED_VERIFICATION:
       case CURLE_SSL_CACERT_BADFILE:
-        return {Code::io, "the server's certificate cannot be trusted", {}, "if that holds for every server, install ca-certificates and check the clock"};
-      case CURLE_SSL_CONNECT_ERROR: return {Code::io, "no TLS connection", {}, "try http:// instead of https://, or ask whoever runs the server"};
-      case CURLE_PARTIAL_FILE: return {Code::io, "the reply was cut off", {}, "try again later"};
-      case CURLE_GOT_NOTHING: return {Code::io, "the server closed the connection without a reply", {}, "try again later"};
-      case CURLE_FILESIZE_EXCEEDED: return {Code::too_large, "the body is larger than allowed", {}, {}};
-      case CURLE_BAD_CONTENT_ENCODING: return {Code::malformed, "the body is not compressed as it says", {}, {}};
+        return failure(Code::io, say("certificate", "the server's certificate cannot be trusted"), {},
+                       "if that holds for every server, install ca-certificates and check the clock");
+      case CURLE_SSL_CONNECT_ERROR:
+        return failure(Code::io, say("no_tls", "no TLS connection"), {}, "try http:// instead of https://, or ask whoever runs the server");
+      case CURLE_PARTIAL_FILE: return failure(Code::io, say("reply_cut_off", "the reply was cut off"), {}, "try again later");
+      case CURLE_GOT_NOTHING: return failure(Code::io, say("no_reply", "the server closed the connection without a reply"), {}, "try again later");
+      case CURLE_FILESIZE_EXCEEDED: return failure(Code::too_large, say("body_too_large_said", "the body is larger than allowed"));
+      case CURLE_BAD_CONTENT_ENCODING: return failure(Code::malformed, say("body_not_compressed", "the body is not compressed as it says"));
       case CURLE_URL_MALFORMAT:
-      case CURLE_UNSUPPORTED_PROTOCOL: return {Code::malformed, "not an http address, or not an http server", {}, "check the address"};
-      case CURLE_WEIRD_SERVER_REPLY: return {Code::malformed, "the reply is not HTTP", {}, "check the port in the address"};
+      case CURLE_UNSUPPORTED_PROTOCOL:
+        return failure(Code::malformed, say("not_http_address", "not an http address, or not an http server"), {}, "check the address");
+      case CURLE_WEIRD_SERVER_REPLY: return failure(Code::malformed, say("not_http", "the reply is not HTTP"), {}, "check the port in the address");
       case CURLE_OUT_OF_MEMORY:
-        if (hop.dialled) return {Code::too_large, "a header line is longer than 100 kB", {}, {}};  // that is how libcurl says it
-        return {Code::unavailable, "no memory for one more connection", {}, {}};
-      default: return {Code::io, fmt::format("the connection failed ({})", curl_easy_strerror(code)), {}, {}};
+        if (hop.dialled) return failure(Code::too_large, say("header_line_too_long", "a header line is longer than 100 kB"));  // that is how libcurl says it
+        return failure(Code::unavailable, say("no_memory_connection", "no memory for one more connection"));
+      default: return failure(Code::io, say("connection_failed", "the connection failed ({reason})", {{"reason", curl_easy_strerror(code)}}));
     }
   }
 
   void on_reply(JobPtr job, Steady now) {
     const ReplyHeaders& headers = job->hop.headers;
-    if (headers.status < 200 || headers.status > 999) return end_with_error(std::move(job), {Code::malformed, "the reply is not HTTP", {}, {}});
+    if (headers.status < 200 || headers.status > 999)
+      return end_with_error(std::move(job), failure(Code::malformed, say("not_http", "the reply is not HTTP"), {}, "check the port in the address"));
     if (is_redirect(headers.status)) return follow(std::move(job));
     FetchReply reply = std::move(job->reply);
     job->reply = {};
@@ -564,13 +572,13 @@ struct CurlFetcher::State {
 
   void follow(JobPtr job) {
     const ReplyHeaders& headers = job->hop.headers;
-    if (headers.location.empty()) return end_with_error(std::move(job), {Code::malformed, "a redirect that says not where to", {}, {}});
+    if (headers.location.empty()) return end_with_error(std::move(job), failure(Code::malformed, say("redirect_nowhere", "a redirect that says not where to")));
     Result<Url> next = parse_url(headers.location, bare(job->target));
-    if (!next) return end_with_error(std::move(job), {Code::malformed, "a redirect to something that is no address", {}, {}});
+    if (!next) return end_with_error(std::move(job), failure(Code::malformed, say("redirect_no_address", "a redirect to something that is no address")));
     if (next->scheme != "http" && next->scheme != "https")
-      return end_with_error(std::move(job), {Code::refused, "a redirect to something other than http", {}, {}});
+      return end_with_error(std::move(job), failure(Code::refused, say("redirect_not_http", "a redirect to something other than http")));
     if (static_cast<unsigned>(job->reply.hops) >= options.redirects)
-      return end_with_error(std::move(job), {Code::malformed, fmt::format("more than {} redirects", options.redirects), {}, {}});
+      return end_with_error(std::move(job), failure(Code::malformed, say("redirects_too_many", "more than {limit} redirects", {{"limit", options.redirects}})));
     ++job->reply.hops;
     job->permanent = job->permanent && (headers.status == 301 || headers.status == 308);
     next->username.clear();  // a server does not hand out credentials
@@ -619,8 +627,8 @@ struct CurlFetcher::State {
       if (message->msg == CURLMSG_DONE) on_finished(message->easy_handle, message->data.result, now);
   }
 
-  std::optional<std::string> late(const Job& job, Steady now) const {
-    if (now >= job.deadline) return fmt::format("not done within {}", seconds_text(job.request.deadline));
+  std::optional<Sentence> late(const Job& job, Steady now) const {
+    if (now >= job.deadline) return say("not_done_within", "not done within {time}", {{"time", seconds_text(job.request.deadline)}});
     const auto micros = [&](CURLINFO info) {
       curl_off_t value = 0;
       curl_easy_getinfo(job.hop.easy, info, &value);
@@ -630,10 +638,11 @@ struct CurlFetcher::State {
     const Duration age = since(job.hop.started, now);
     if (asked.count() == 0) return std::nullopt;  // not connected yet: CURLOPT_CONNECTTIMEOUT_MS
     if (answered.count() == 0)
-      return age - asked > options.first_byte ? std::optional(fmt::format("no answer within {}", seconds_text(options.first_byte))) : std::nullopt;
+      return age - asked > options.first_byte ? std::optional(say("no_answer_within", "no answer within {time}", {{"time", seconds_text(options.first_byte)}}))
+                                              : std::nullopt;
     const double flowing = std::chrono::duration<double>(age - answered).count();
     const bool slow = age - answered > options.slow_from && static_cast<double>(wire_body(job) + job.hop.header_bytes) < options.slowest * flowing;
-    return slow ? std::optional(fmt::format("slower than {} bytes a second", options.slowest)) : std::nullopt;
+    return slow ? std::optional(say("too_slow", "slower than {limit} bytes a second", {{"limit", options.slowest}})) : std::nullopt;
   }
 
   // Of a name with addresses of both families none was dialled: libcurl would sit out half of the time it has to connect.
@@ -646,10 +655,10 @@ struct CurlFetcher::State {
     for (const auto& [easy, job] : active)
       if (nowhere_to_go(*job, now)) nowhere.push_back(easy);
     for (CURL* easy : nowhere) on_finished(easy, CURLE_COULDNT_CONNECT, now);
-    std::vector<std::pair<CURL*, std::string>> overdue;
+    std::vector<std::pair<CURL*, Sentence>> overdue;
     for (const auto& [easy, job] : active)
       if (auto why = late(*job, now)) overdue.emplace_back(easy, std::move(*why));
-    for (auto& [easy, why] : overdue) end_with_error(take(easy, now), {Code::timeout, std::move(why), {}, {}});
+    for (auto& [easy, why] : overdue) end_with_error(take(easy, now), failure(Code::timeout, std::move(why)));
     if (urgent_waiting == 0) return;
     std::vector<JobPtr> impatient;
     for (auto& [name, host] : hosts) {
@@ -660,8 +669,8 @@ struct CurlFetcher::State {
     for (JobPtr& job : impatient) {
       --urgent_waiting;
       --count.waiting;
-      std::string why = fmt::format("not done within {}: the host has its connections already", seconds_text(job->request.deadline));
-      end_with_error(std::move(job), {Code::timeout, std::move(why), {}, {}});
+      Sentence why = say("host_busy", "not done within {time}: the host has its connections already", {{"time", seconds_text(job->request.deadline)}});
+      end_with_error(std::move(job), failure(Code::timeout, std::move(why)));
     }
   }
 
@@ -724,7 +733,7 @@ struct CurlFetcher::State {
     lines.clear();
     urgent_waiting = 0;
     count.waiting = 0;
-    for (JobPtr& job : left) end_with_error(std::move(job), {Code::unavailable, "the fetcher is stopping", {}, {}});
+    for (JobPtr& job : left) end_with_error(std::move(job), failure(Code::unavailable, say("fetcher_stopping", "the fetcher is stopping")));
   }
 };
 
@@ -761,14 +770,14 @@ Result<std::unique_ptr<CurlFetcher>> CurlFetcher::open(Dialer dialer, FetchOptio
 
 void CurlFetcher::fetch(FetchRequest request, Done done) {
   Result<Url> url = parse_url(request.url);
-  const auto refuse = [&](Code code, std::string message) {
+  const auto refuse = [&](Code code, Sentence what) {
     ++state_->count.errors;
     if (code == Code::refused) ++state_->count.refused;
-    done(fail(code, std::move(message), without_credentials(request.url)));
+    done(fail(code, std::move(what), without_credentials(request.url)));
   };
-  if (!url) return refuse(Code::invalid, "not an address");
-  if (url->scheme != "http" && url->scheme != "https") return refuse(Code::refused, "only http and https are fetched");
-  if (url->host.empty()) return refuse(Code::invalid, "an address without a host");
+  if (!url) return refuse(Code::invalid, say("not_an_address", "not an address"));
+  if (url->scheme != "http" && url->scheme != "https") return refuse(Code::refused, say("only_http", "only http and https are fetched"));
+  if (url->host.empty()) return refuse(Code::invalid, say("no_host_in_address", "an address without a host"));
   auto job = std::make_unique<State::Job>();
   job->state = state_.get();
   job->origin = std::move(*url);
@@ -790,8 +799,8 @@ void CurlFetcher::fetch(FetchRequest request, Done done) {
       state_->inbox.push_back(std::move(job));
     }
   }
-  if (closed) return refuse(Code::unavailable, "the fetcher has stopped");
-  if (!room) return refuse(Code::unavailable, "too many fetches wait already");
+  if (closed) return refuse(Code::unavailable, say("fetcher_stopping", "the fetcher is stopping"));
+  if (!room) return refuse(Code::unavailable, say("fetches_waiting", "too many fetches wait already"));
   if (first) state_->ring();
 }
 

@@ -20,8 +20,9 @@ Result<const Format*> find_format(Source& source) {
         if (format->claims(source)) return format;
     }
   const std::string_view seen = source.document->root().first().name();
-  if (seen.empty()) return fail(Code::not_a_feed, "no markup and no JSON in it", {}, "give a feed");
-  return fail(Code::not_a_feed, "XML that begins with <" + repair_utf8(seen.substr(0, 64)) + ">", {}, "give RSS, Atom, JSON Feed or OPML");
+  if (seen.empty()) return fail(Code::not_a_feed, say("no_markup", "no markup and no JSON in it"), {}, "give a feed");
+  return fail(Code::not_a_feed, say("other_xml", "XML that begins with <{name}>", {{"name", repair_utf8(seen.substr(0, 64))}}), {},
+              "give RSS, Atom, JSON Feed or OPML");
 }
 
 Status read(Source& source, std::string& text, Builder& builder) {
@@ -41,11 +42,12 @@ Status read(Source& source, std::string& text, Builder& builder) {
 
 Result<Feed> parse_feed(std::string_view bytes, const ParseOptions& options) {
   const auto too_large = [&](std::size_t size) {
-    return fail(Code::too_large, std::to_string(size) + " bytes are more than the limit of " + std::to_string(options.limits.bytes), {},
+    return fail(Code::too_large,
+                say("document_too_large", "{size} bytes are more than the limit of {limit}", {{"size", size}, {"limit", options.limits.bytes}}), {},
                 "give a smaller document");
   };
   if (bytes.size() > options.limits.bytes) return too_large(bytes.size());
-  if (trim(bytes).empty()) return fail(Code::not_a_feed, "the document is empty", {}, "give a feed");
+  if (trim(bytes).empty()) return fail(Code::not_a_feed, say("document_empty", "the document is empty"), {}, "give a feed");
   Decoded decoded = TRY(to_utf8(bytes, options.content_type));
   if (decoded.text.size() > options.limits.bytes) return too_large(decoded.text.size());
   Feed feed;

@@ -302,11 +302,11 @@ std::string signal_name(int number) {
   return name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(number);
 }
 
-std::string how_it_died(int status) {
-  if (WIFEXITED(status)) return "the parser's process ended by itself (code " + std::to_string(WEXITSTATUS(status)) + ")";
+Sentence how_it_died(int status) {
+  if (WIFEXITED(status)) return say("parser_ended", "the parser's process ended by itself (code {number})", {{"number", WEXITSTATUS(status)}});
   const int number = WTERMSIG(status);
-  if (number == SIGSYS) return "the parser asked the system for something it may not have (SIGSYS)";
-  return "the parser's process died of signal " + std::to_string(number) + " (" + signal_name(number) + ")";
+  if (number == SIGSYS) return say("parser_sigsys", "the parser asked the system for something it may not have (SIGSYS)");
+  return say("parser_signal", "the parser's process died of signal {number} ({name})", {{"number", number}, {"name", signal_name(number)}});
 }
 
 // Runs argv[0] with `socket` as its descriptor 3 and no other of ours but 0, 1, 2. 0, or an errno.
@@ -400,7 +400,7 @@ struct Sandbox::State {
       TRY(restart());
       pid = exchange({Order::fork, 0}, socket);
     }
-    if (!pid) return fail(Code::unavailable, "the process that starts parsers ends at once", {}, "the system's log may say who ends it");
+    if (!pid) return fail(Code::unavailable, say("zygote_ends", "the process that starts parsers ends at once"), {}, "the system's log may say who ends it");
     return Told{*pid, generation};
   }
 
@@ -413,14 +413,12 @@ struct Sandbox::State {
   // The zygote ended, of which no document is the cause: it never sees one. By now this process has threads, models and readers' things in its memory, and a
   // parser must have none of them: no fork of it then, but the program anew.
   Status restart() {
-    const auto gone = [](std::string_view what) {
-      return fail(Code::unavailable, "the process that starts parsers is gone" + std::string(what), {}, "restart weir");
-    };
-    if (options.anew.empty()) return gone("");
+    const auto gone = [](Sentence what) { return fail(Code::unavailable, std::move(what), {}, "restart weir"); };
+    if (options.anew.empty()) return gone(say("zygote_gone", "the process that starts parsers is gone"));
     const Steady::time_point now = Steady::now();
     std::erase_if(restarts, [&](Steady::time_point at) { return now - at > restarts_within; });
     if (restarts.size() >= restarts_at_most)
-      return fail(Code::unavailable, "the process that starts parsers ended too often: it is left alone for half a minute", {},
+      return fail(Code::unavailable, say("zygote_ended_often", "the process that starts parsers ended too often: it is left alone for half a minute"), {},
                   "the system's log may say who ends it");
     restarts.push_back(now);
     if (zygote > 0) {
@@ -434,26 +432,30 @@ struct Sandbox::State {
     ++generation;
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-      return gone(std::string(", and there is no socket for another: ") + strerrordesc_np(errno));
+      return gone(say("zygote_no_socket", "the process that starts parsers is gone, and there is no socket for another: {reason}",
+                      {{"reason", strerrordesc_np(errno)}}));
     control = ends[0];
     set_timeout(control, SO_RCVTIMEO, zygote_answers_within);
     const int error = spawn_program(options.anew, ends[1], zygote);
     close(ends[1]);
-    if (error != 0) return gone(std::string(", and another cannot be started: ") + strerrordesc_np(error));
+    if (error != 0)
+      return gone(
+          say("zygote_not_again", "the process that starts parsers is gone, and another cannot be started: {reason}", {{"reason", strerrordesc_np(error)}}));
     return {};
   }
 
   Result<Worker> spawn() {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-      return fail(Code::unavailable, std::string("no socket for a parser: ") + strerrordesc_np(errno), {}, "raise the limit of open files");
+      return fail(Code::unavailable, say("no_socket_parser", "no socket for a parser: {reason}", {{"reason", strerrordesc_np(errno)}}), {},
+                  "raise the limit of open files");
     const int buffer = 1 << 20;
     for (const int end : ends) setsockopt(end, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
     const Result<Told> told = fork_into(ends[1]);
     close(ends[1]);
     if (!told || told->value <= 0) {
       close(ends[0]);
-      return told ? fail(Code::unavailable, std::string("no process for a parser: ") + strerrordesc_np(-told->value), {},
+      return told ? fail(Code::unavailable, say("no_process_parser", "no process for a parser: {reason}", {{"reason", strerrordesc_np(-told->value)}}), {},
                          "raise the limit of processes, or free memory")
                   : std::unexpected(told.error());
     }
@@ -461,8 +463,9 @@ struct Sandbox::State {
     Hello hello;
     if (receive_all(out.fd, &hello, sizeof hello, Steady::now() + std::chrono::seconds(10)) != Io::done) {
       const std::optional<int> status = end(out);
-      return fail(Code::unavailable, "a parser could not be confined" + (status ? ": " + how_it_died(*status) : std::string()), {},
-                  "weir doctor says what this kernel offers");
+      Sentence what = say("not_confined", "a parser could not be confined");
+      if (status) what.text += ": " + how_it_died(*status).text;
+      return fail(Code::unavailable, std::move(what), {}, "weir doctor says what this kernel offers");
     }
     const std::scoped_lock lock(mutex);
     features = hello.features;
@@ -517,25 +520,27 @@ struct Sandbox::State {
   Error lost(Worker& worker, Io how) {
     const std::optional<int> status = end(worker);
     gone();
-    if (!status) return {Code::unavailable, "the process that starts parsers ended, and the parser with it", {}, {}};
-    if (how == Io::timeout) return {Code::timeout, "parsing took more than " + seconds(options.wall), {}, quarantine};
+    if (!status) return failure(Code::unavailable, say("zygote_and_parser", "the process that starts parsers ended, and the parser with it"));
+    if (how == Io::timeout)
+      return failure(Code::timeout, say("parsing_long", "parsing took more than {time}", {{"time", seconds(options.wall)}}), {}, quarantine);
     if (WIFSIGNALED(*status) && (WTERMSIG(*status) == SIGPROF || WTERMSIG(*status) == SIGXCPU))
-      return {Code::timeout, "parsing took more than " + seconds(options.cpu) + " of processor time", {}, quarantine};
-    return {Code::crashed, how_it_died(*status), {}, quarantine};
+      return failure(Code::timeout, say("parsing_cpu", "parsing took more than {time} of processor time", {{"time", seconds(options.cpu)}}), {}, quarantine);
+    return failure(Code::crashed, how_it_died(*status), {}, quarantine);
   }
 
   Result<std::string> answer(Worker& worker, Steady::time_point deadline, Io& how) {
     AnswerHead head{};
     how = receive_all(worker.fd, &head, sizeof head, deadline);
-    if (how != Io::done) return fail(Code::crashed, {});
+    if (how != Io::done) return fail(Code::crashed, "");
     const bool odd = head.outcome != Outcome::answered;
     if (odd || head.size > options.answer_limit) {
       static_cast<void>(end(worker));
       gone();
       if (head.outcome == Outcome::out_of_memory)
-        return fail(Code::crashed, "parsing needed more than " + std::to_string(options.memory >> 20) + " MB of memory", {}, quarantine);
-      if (odd) return fail(Code::crashed, "the parser failed on this document", {}, quarantine);
-      return fail(Code::too_large, "the parser's answer is larger than " + std::to_string(options.answer_limit >> 20) + " MB", {}, quarantine);
+        return fail(Code::crashed, say("parsing_memory", "parsing needed more than {limit} MB of memory", {{"limit", options.memory >> 20}}), {}, quarantine);
+      if (odd) return fail(Code::crashed, say("parser_failed", "the parser failed on this document"), {}, quarantine);
+      return fail(Code::too_large, say("answer_too_large", "the parser's answer is larger than {limit} MB", {{"limit", options.answer_limit >> 20}}), {},
+                  quarantine);
     }
     std::string out;
     while (out.size() < head.size && how == Io::done) {  // memory grows with what has arrived, not with what was announced
@@ -543,7 +548,7 @@ struct Sandbox::State {
       out.resize(at + step);
       how = receive_all(worker.fd, out.data() + at, step, deadline);
     }
-    if (how != Io::done) return fail(Code::crashed, {});
+    if (how != Io::done) return fail(Code::crashed, "");
     return out;
   }
 };
@@ -576,7 +581,7 @@ Sandbox::~Sandbox() = default;
 Result<std::string> Sandbox::run(std::string_view request) {
   State& state = *state_;
   if (request.size() > state.options.request_limit)
-    return fail(Code::too_large, "the document is larger than " + std::to_string(state.options.request_limit >> 20) + " MB");
+    return fail(Code::too_large, say("request_too_large", "the document is larger than {limit} MB", {{"limit", state.options.request_limit >> 20}}));
   for (bool again = true;; again = false) {
     Worker worker = TRY(state.take());
     const Steady::time_point deadline = Steady::now() + state.options.wall;

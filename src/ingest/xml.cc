@@ -421,7 +421,7 @@ class Reader {
 
   Status start_tag() {
     if (++elements_ > limits_.elements)
-      return fail(Code::too_large, "more than " + std::to_string(limits_.elements) + " elements", {}, "give a smaller document");
+      return fail(Code::too_large, say("elements_too_many", "more than {limit} elements", {{"limit", limits_.elements}}), {}, "give a smaller document");
     char* p = at_ + 1;
     const char* begin = p;
     while (p < end_ && name_bytes[static_cast<unsigned char>(*p)]) ++p;
@@ -476,7 +476,8 @@ class Reader {
       rescue(open_.size() - 1, outer_bindings);
     }
     if (open_.size() > limits_.depth)
-      return fail(Code::too_deep, "elements nested deeper than " + std::to_string(limits_.depth) + " levels", {}, "give a flatter document");
+      return fail(Code::too_deep, say("elements_too_deep", "elements nested deeper than {limit} levels", {{"limit", limits_.depth}}), {},
+                  "give a flatter document");
     const std::uint32_t index = append(node);
     if (ended || any_of(voids, node.key)) {
       default_ns_ = outer_default;

@@ -87,10 +87,11 @@ Result<Row> choose_row() {
   for (const auto& [row, name] : names) {
     if (name != wanted) continue;
     if (kernels(row) != nullptr) return row;
-    return fail(Code::invalid, fmt::format("WEIR_CPU={} cannot run on this machine", wanted), "WEIR_CPU",
+    return fail(Code::invalid, say("cpu_row_not_here", "WEIR_CPU={wanted} cannot run on this machine", {{"wanted", wanted}}), "WEIR_CPU",
                 fmt::format("unset it, or set it to {} or less", to_string(best_row())));
   }
-  return fail(Code::invalid, fmt::format("WEIR_CPU={} is no CPU row", wanted), "WEIR_CPU", "set it to scalar, avx2, avx2-vnni, avx512 or amx, or unset it");
+  return fail(Code::invalid, say("cpu_row_wrong", "WEIR_CPU={wanted} is no CPU row", {{"wanted", wanted}}), "WEIR_CPU",
+              "set it to scalar, avx2, avx2-vnni, avx512 or amx, or unset it");
 }
 
 }  // namespace weir::math

@@ -220,11 +220,11 @@ class Intake {
     const auto blob = [](const std::optional<std::string>& s) { return s ? std::optional(Blob{*s}) : std::nullopt; };
     TRY(db_.run(
         "UPDATE sources SET title=coalesce(?2, title), home=coalesce(?3, home), description=coalesce(?4, description), language=coalesce(?5, language), "
-        "etag=coalesce(?6, etag), last_modified=coalesce(?7, last_modified), health=?8, error=?9, failures=?10, next=?11, "
+        "etag=coalesce(?6, etag), last_modified=coalesce(?7, last_modified), health=?8, error=?9, failures=?10, next=?11, problem=?15, "
         "fetched=coalesce(?12, fetched), changed=coalesce(?13, changed), begun=begun OR ?14 WHERE id=?1",
         o.source, o.title, o.home_page_url, o.description, o.language, blob(o.etag), blob(o.last_modified), static_cast<int>(o.health), o.error, o.failures,
         o.next_at, o.fetched ? std::optional(o.now) : std::nullopt, new_places_.empty() ? std::nullopt : std::optional(o.now),
-        !o.items.empty() && !o.unfinished));
+        !o.items.empty() && !o.unfinished, o.problem));
     if (o.wishes) {
       const auto ttl = o.wishes->ttl ? std::optional<std::int64_t>(o.wishes->ttl->count()) : std::nullopt;
       TRY(db_.run("UPDATE sources SET ttl=?2, skip_hours=?3, skip_days=?4 WHERE id=?1 AND (ttl IS NOT ?2 OR skip_hours<>?3 OR skip_days<>?4)", o.source, ttl,

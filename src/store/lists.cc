@@ -376,7 +376,7 @@ Result<Page> Reader::items(UserId user, const ItemQuery& query) {
   Walk walk(db, *shared_, user, query);
   auto [places, cursor] = TRY(walk.page());
   Page page{.items = {}, .cursor = std::move(cursor), .note = {}};
-  if (query.order == Order::relevance) page.note = "best of the newest 200 hits and the title hits";
+  if (query.order == Order::relevance) page.note = say("note_relevance", "best of the newest {n} hits and the title hits", {{"n", 200}});
   page.items.reserve(places.size());
   Query row(db, "SELECT " WEIR_ITEM_COLUMNS " FROM items WHERE place=?");
   for (const std::int64_t place : places) {

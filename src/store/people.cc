@@ -106,8 +106,10 @@ Result<std::vector<Token>> Reader::tokens(UserId user) {
 Result<UserId> Writer::add_user(std::string_view name, Time now) {
   const bool plain = !name.empty() && name.size() <= 64 && is_valid_utf8(name) && trim(name) == name &&
                      std::ranges::none_of(name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-  if (!plain) return fail(Code::invalid, "a user's name has 1 to 64 bytes, no control characters and no spaces around it", std::string(name));
-  if (TRY(db_->integer("SELECT id FROM users WHERE name=?", name))) return fail(Code::exists, "there is a user of this name", std::string(name));
+  if (!plain)
+    return fail(Code::invalid, say("user_name_plain", "a user's name has 1 to 64 bytes, no control characters and no spaces around it"), std::string(name));
+  if (TRY(db_->integer("SELECT id FROM users WHERE name=?", name)))
+    return fail(Code::exists, say("user_exists", "there is a user of this name"), std::string(name));
   const bool first = !TRY(db_->integer("SELECT id FROM users LIMIT 1"));
   return UserId{TRY(db_->integer("INSERT INTO users(name, operator, created) VALUES(?, ?, ?) RETURNING id", name, first, now)).value_or(0)};
 }

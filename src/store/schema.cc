@@ -93,6 +93,10 @@ UPDATE subscriptions SET starred=c.n FROM (SELECT s.user, i.source, count(*) AS 
   WHERE c.user=subscriptions.user AND c.source=subscriptions.source;
 CREATE TABLE left_stars(user INTEGER, source INTEGER, reached INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(user, source)) WITHOUT ROWID;
 )sql",
+    // 4: the last failure by its name, for other languages than English
+    R"sql(
+ALTER TABLE sources ADD COLUMN problem TEXT NOT NULL DEFAULT '';
+)sql",
 };
 
 std::uint32_t big_endian(const unsigned char* bytes) {

@@ -37,7 +37,8 @@ class Planner {
       if (end < text.size() && text[end] != '"') at = end + 1;
       else if (end < text.size()) at = end;
     }
-    if (plan_.terms.size() > most_terms) return fail(Code::invalid, "too many words to search for", std::string(text.substr(0, 100)), "leave some out");
+    if (plan_.terms.size() > most_terms)
+      return fail(Code::invalid, say("search_words_many", "too many words to search for"), std::string(text.substr(0, 100)), "leave some out");
     return std::move(plan_);
   }
 
@@ -87,7 +88,8 @@ class Planner {
       if (end < text.size() && text[end] == '*' && !is_ideograph(words_of(part).front())) {
         const std::string word = words_of(part).front();
         if (characters(word) < shortest_prefix)
-          return fail(Code::invalid, "the beginning of a word needs at least four letters", std::string(part) + "*", "write more of it, or the whole word");
+          return fail(Code::invalid, say("search_prefix_short", "the beginning of a word needs at least four letters"), std::string(part) + "*",
+                      "write more of it, or the whole word");
         also(literal(word) + " *", literal(word) + " *");
         plan_.terms.push_back(word + "*");
       } else {

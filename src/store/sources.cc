@@ -10,7 +10,7 @@ constexpr std::int64_t unread_at_first = 100;  // of a source that was here befo
 
 #define SOURCE_COLUMNS                                                                                                             \
   "s.id, s.kind, s.url, s.title, s.home, s.description, s.language, s.health, s.error, s.failures, s.fetched, s.changed, s.next, " \
-  "s.etag, s.last_modified, s.ttl, s.skip_hours, s.skip_days, (SELECT type FROM icons WHERE source=s.id)"
+  "s.etag, s.last_modified, s.ttl, s.skip_hours, s.skip_days, (SELECT type FROM icons WHERE source=s.id), s.problem"
 #define SUBSCRIPTION_COLUMNS SOURCE_COLUMNS ", u.title, u.folder, u.keep, u.unread, u.total"
 
 Source read_source(Query& row) {
@@ -26,6 +26,7 @@ Source read_source(Query& row) {
           .icon_type = row.string(18),
           .health = static_cast<Health>(row.integer(7)),
           .error = row.string(8),
+          .problem = row.string(19),
           .failures = static_cast<std::int32_t>(row.integer(9)),
           .fetched_at = row.maybe_time(10),
           .changed_at = row.maybe_time(11),
@@ -37,12 +38,14 @@ Source read_source(Query& row) {
 
 Subscription read_subscription(Query& row) {
   Subscription out{
-      .source = read_source(row), .title = row.string(19), .folder = row.string(20), .keep_days = {}, .unread = row.integer(22), .total = row.integer(23)};
-  if (!row.null(21)) out.keep_days = static_cast<std::int32_t>(row.integer(21));
+      .source = read_source(row), .title = row.string(20), .folder = row.string(21), .keep_days = {}, .unread = row.integer(23), .total = row.integer(24)};
+  if (!row.null(22)) out.keep_days = static_cast<std::int32_t>(row.integer(22));
   return out;
 }
 
-std::unexpected<Error> no_source(SourceId id) { return fail(Code::not_found, "there is no such source", fmt::format("source {}", id.value)); }
+std::unexpected<Error> no_source(SourceId id) {
+  return fail(Code::not_found, say("no_such_source", "there is no such source"), fmt::format("source {}", id.value));
+}
 
 }  // namespace
 
@@ -200,7 +203,7 @@ Status Writer::subscribe(UserId user, SourceId source, std::string_view title, s
       return fail(Code::forbidden, "this source is another reader's", fmt::format("source {}", source.value));
   }
   if (TRY(db_->integer("SELECT 1 FROM subscriptions WHERE user=? AND source=?", user, source)))
-    return fail(Code::exists, "the source is among this reader's already", fmt::format("source {}", source.value));
+    return fail(Code::exists, say("source_known", "the source is among this reader's already"), fmt::format("source {}", source.value));
   while (TRY(forget_left_stars(*db_, user, source, shared_->options.piece))) {}  // of an earlier subscription; there are some for a second at most
   BoxEdit box(*db_, user);
   std::int64_t total = 0;

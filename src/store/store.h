@@ -75,7 +75,7 @@ struct FetchOutcome {
   std::optional<PollWishes> wishes;                                        // given: replaced
   std::optional<std::string> url;                                          // a permanent redirect's new address; not taken when another source has it
   Health health = Health::ok;
-  std::string error;
+  std::string error, problem;  // as in Source
   std::int32_t failures = 0;
   std::optional<Time> next_at;  // none: not polled by itself
   bool unfinished = false;      // more of it follows in another commit (Store::push): the source's first is not over yet

@@ -47,7 +47,7 @@ struct StoredItem {
 struct Page {
   std::vector<StoredItem> items;
   std::string cursor;  // empty on the last page
-  std::string note;    // what the order did, when that needs saying: "best of the newest 200 and the title hits"
+  Sentence note;       // what the order did, when that needs saying: "best of the newest 200 and the title hits"
 };
 
 }  // namespace weir

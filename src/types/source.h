@@ -39,6 +39,7 @@ struct Source {
 
   Health health = Health::ok;
   std::string error;                           // the last failure, for people; empty when ok
+  std::string problem;                         // the same for other languages: JSON of its code, where, key and values
   std::int32_t failures = 0;                   // in a row
   std::optional<Time> fetched_at, changed_at;  // last good fetch; last one that brought something new
   std::optional<Time> next_at;                 // stored, so that a restart does not poll everything again

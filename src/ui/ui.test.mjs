@@ -1,6 +1,7 @@
 // The parts of the reader that need no browser: catalogues, keys, addresses, text.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { ACTIONS, bindings, conflicts, GROUPS, ours, parse, print, reader } from './src/keys.js';
 import * as route from './src/route.js';
@@ -9,12 +10,15 @@ import { absolute, excerpt, host, languageTag, minutes, plain, relative, webAddr
 const here = new URL('src/', import.meta.url);
 const catalogue = (name) => JSON.parse(readFileSync(new URL(`${name}.json`, here), 'utf8'));
 const en = catalogue('en'), zh = catalogue('zh');
+const server = (name) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
 
 test('both catalogues have the same texts, with the same values in them', () => {
   const own = /^code_/;   // of errors the server's own sentences are the English ones
   assert.deepEqual(Object.keys(zh).filter((key) => !own.test(key)).sort(), Object.keys(en).sort());
-  const codes = readFileSync(new URL('../base/result.h', import.meta.url), 'utf8').match(/enum class Code \{([^}]*)\}/)[1].match(/^\s*\w+(?=,)/gm).map((name) => `code_${name.trim()}`);
-  assert.deepEqual(Object.keys(zh).filter((key) => own.test(key)), codes, 'a sentence for each code that the server has');
+  const codes = server('base/result.h').match(/enum class Code \{([^}]*)\}/)[1].match(/^\s*\w+(?=,)/gm).map((name) => name.trim());
+  const doors = [...readdirSync(fileURLToPath(new URL('../http/', import.meta.url))).filter((name) => /(?<!_test)\.cc$/.test(name)).map((name) => server(`http/${name}`)).join('').matchAll(/\brefuse\([^;]*?"([a-z_]+)"/g)].map((match) => match[1]);
+  assert.ok(doors.includes('too_many_tries'));
+  assert.deepEqual(Object.keys(zh).filter((key) => own.test(key)).sort(), [...new Set([...codes, ...doors])].map((name) => `code_${name}`).sort(), 'a sentence for each code that the server has');
   const holes = (text) => (text.match(/\{\w+\}/g) ?? []).sort();
   for (const [key, text] of Object.entries(en)) {
     assert.ok(text.trim() && zh[key].trim(), `${key} is empty`);
@@ -23,12 +27,41 @@ test('both catalogues have the same texts, with the same values in them', () => 
   for (const [key, text] of Object.entries(zh)) if (!/^(keys_conflict)$/.test(key)) assert.match(text, /\p{Script=Han}/u, `${key} is not Chinese: ${text}`);
 });
 
+test('each sentence of the server that a reader may see is there in Chinese, with the same values in it', () => {
+  const said = catalogue('says.zh');
+  const root = fileURLToPath(new URL('..', import.meta.url));
+  const files = readdirSync(root, { recursive: true }).filter((name) => /(?<!_test)\.(cc|h)$/.test(name)).map((name) => [name, server(name)]);
+  const english = new Map();   // by key; nothing where the text comes from elsewhere
+  for (const [name, text] of files) {
+    const code = text.replace(/^\s*\/\/.*$/gm, '');
+    const calls = [...code.matchAll(/\bsay\(\s*"(\w+)",\s*"((?:[^"\\]|\\.)*)"\s*[,)]/g)];
+    assert.equal(calls.length, (code.match(/(?<![.\w])say\((?!std::string_view)/g) ?? []).length, `${name}: say() takes its key and its English as literals`);
+    for (const [, key, sentence] of calls) {
+      assert.equal(english.get(key) ?? sentence, sentence, `${key} says two things`);
+      english.set(key, sentence);
+    }
+    for (const [, key] of code.matchAll(/\b(?:named\(|said\([^;"]*, )"(\w+)"/g)) if (!english.has(key)) english.set(key, undefined);
+  }
+  assert.ok(english.size > 100);
+  assert.deepEqual(Object.keys(said), [...english.keys()].sort(), 'a Chinese sentence for each key, sorted, and none without one');
+  const holes = (text) => (text.match(/\{\w+\}/g) ?? []).sort();
+  for (const [key, text] of Object.entries(said)) {
+    assert.match(text, /\p{Script=Han}/u, `${key} is not Chinese: ${text}`);
+    if (english.get(key) !== undefined) assert.deepEqual(holes(text), holes(english.get(key)), key);
+  }
+  // What a fetch or a document can end in has a name.
+  for (const [name, text] of files.filter(([name]) => /^ingest\/(fetch|parse|xml|charset|formats\/\w+)\.cc$/.test(name))) {
+    const code = text.split('::open(Dialer')[0];   // what follows fails at the start of the program only
+    assert.doesNotMatch(code, /\b(fail|failure|refuse)\((Code::\w+|code),(?!\s*(say\(|std::move))|\bError ?\{ *Code|[(,] *\{Code::/, `${name}: an error without a name`);
+  }
+});
+
 test('every text that the sources ask for is there, and none is left over', () => {
   const sources = readdirSync(here).filter((name) => /\.(svelte|js|html)$/.test(name)).map((name) => readFileSync(new URL(name, here), 'utf8')).join('\n');
   const asked = new Set([...sources.matchAll(/\bt\('([\w.]+)'/g), ...sources.matchAll(/data-t="(\w+)"/g)].map((match) => match[1]));
   for (const match of sources.matchAll(/\bt\([^()]*\? '(\w+)' : '(\w+)'/g)) asked.add(match[1]).add(match[2]);
   for (const key of asked) assert.ok(key in en, `no text for ${key}`);
-  const families = ['key_', 'group_', 'state_', 'order_', 'theme_', 'counts_', 'scope_', 'part_', 'note_', 'media_', 'check_'];
+  const families = ['key_', 'group_', 'state_', 'order_', 'theme_', 'counts_', 'scope_', 'part_', 'media_', 'check_'];
   for (const key of Object.keys(en)) assert.ok(asked.has(key) || families.some((family) => key.startsWith(family)), `nobody uses ${key}`);
   for (const { name } of ACTIONS) assert.ok(en[`key_${name}`], name);
   for (const group of GROUPS) assert.ok(en[`group_${group}`], group);

@@ -166,6 +166,31 @@ export async function accessible(page, name) {
   assert.deepEqual(wide, [], `wider than its pane: ${name}`);
 }
 
+// What is no language: addresses, paths, times, amounts, commands with their options, names of programs and of parts of a machine. And where another
+// program's own words stand in a sentence of ours, they stand in brackets.
+const NAMES = [/https?:\/\/[^\s：（]+/, /(?<![<\w])\/[\w./-]+/, /\d{4}-\d\d-\d\dT[\d:.]+Z/, /\d+(\.\d+)? (MB|kB|s)(?![a-z])/, /（[\w ',.<>-]+）/, /`\w+`/, /<\w+>/,
+  /\bweir (serve|sources|doctor|model fetch [\w-]+|restore FILE)/, /--[a-z-]+( CIDR)?/, /WEIR_\w+/, /\b(scalar|avx2|avx512|amx|neon)\b/, /\b(chmod \d+|chown -R \$\(id -u\)|mount -o remount,rw|dmesg)/,
+  /\b(Weir|OPML|RSS|Atom|feed|JSON Feed|JSON|XML|HTTP|HTTPS|http|https|ca-certificates|seccomp|Landlock|ABI|setrlimit|setitimer|lsm=landlock|systemd-timesyncd|chrony|minilm|e5-small)\b/,
+  /\bweir\.opml\b|\breader\b|鹭/];
+
+// Every text and every name of a control is of this language; what is marked as another one, or is code, a key, or a user's own, is not ours.
+export async function oneLanguage(page, language, name) {
+  const texts = await page.evaluate(() => {
+    const out = [], skip = 'noscript, code, kbd, [lang]:not(html), time, .brand, .grid input, .things strong, option[lang]';
+    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT);
+    for (let node = walk.nextNode(); node; node = walk.nextNode()) {
+      if ((node.nodeType === 3 ? node.parentElement : node).closest(skip)) continue;
+      if (node.nodeType === 3) out.push(node.data);
+      else for (const name of ['aria-label', 'title', 'placeholder', 'alt']) if (node.hasAttribute(name)) out.push(node.getAttribute(name));
+    }
+    return out;
+  });
+  const other = language === 'zh' ? /[A-Za-z]{2,}/ : /\p{Script=Han}/u;
+  const left = texts.filter((text) => other.test(NAMES.reduce((rest, one) => rest.replace(new RegExp(one, 'gu'), ' '), text))).map((text) => text.trim().slice(0, 160));
+  assert.deepEqual(left, [], `${name} has texts of another language than ${language}`);
+  return texts;
+}
+
 export async function until(condition, ms, text = () => 'it did not happen') {
   for (const end = Date.now() + ms; ;) {
     const value = await condition();

@@ -24,7 +24,7 @@ bool claims(const Source& source) {
 }
 
 Status read(const Source& source, Builder& builder) {
-  if (!builder.options.html.links) return fail(Code::not_a_feed, "a web page", {}, "give the address of its feed");
+  if (!builder.options.html.links) return fail(Code::not_a_feed, say("web_page", "a web page"), {}, "give the address of its feed");
   const PageLinks page = TRY(builder.options.html.links(source.text, builder.options.base_url));
   builder.feed.format = "html";
   builder.feed.title = builder.line(page.title, false);

@@ -66,11 +66,11 @@ bool claims(const Source& source) {
 Status read(const Source& source, Builder& builder) {
   const json::value value = TRY(parse_json(source.text, std::min<std::size_t>(builder.options.limits.depth, 256)));
   const json::object* root = value.if_object();
-  if (!root) return fail(Code::not_a_feed, "JSON, but not an object", {}, "give a JSON Feed");
+  if (!root) return fail(Code::not_a_feed, say("json_no_object", "JSON, but not an object"), {}, "give a JSON Feed");
   const std::string version = text(*root, "version");
   const json::array* items = find_array(*root, "items");
   if (version.find("jsonfeed.org") == std::string::npos && !items)
-    return fail(Code::not_a_feed, "JSON, but neither `version` nor `items` of a JSON Feed", {}, "give a JSON Feed");
+    return fail(Code::not_a_feed, say("json_no_feed", "JSON, but neither `version` nor `items` of a JSON Feed"), {}, "give a JSON Feed");
   Feed& feed = builder.feed;
   feed.format = version.ends_with("/1") || version.ends_with("/1.0") ? "json1.0" : "json1.1";
   const std::string base = builder.options.base_url;

@@ -32,8 +32,10 @@ Status walk(Element body, Visit visit) {
     return from;
   };
   while (at) {
-    if (++seen > max_outlines) return fail(Code::too_large, "more than " + std::to_string(max_outlines) + " outlines", {}, "split the file");
-    if (depth > max_folders) return fail(Code::too_deep, "folders nested deeper than " + std::to_string(max_folders) + " levels", {}, "flatten the file");
+    if (++seen > max_outlines)
+      return fail(Code::too_large, say("outlines_too_many", "more than {limit} outlines", {{"limit", max_outlines}}), {}, "split the file");
+    if (depth > max_folders)
+      return fail(Code::too_deep, say("folders_too_deep", "folders nested deeper than {limit} levels", {{"limit", max_folders}}), {}, "flatten the file");
     TRY(visit(at, depth));
     if (const Element child = at.child(core("outline"))) {
       at = child;
@@ -88,7 +90,7 @@ Result<Opml> read_opml(std::string_view bytes) {
   out.warnings = std::move(decoded.warnings);
   out.warnings.insert(out.warnings.end(), document.warnings().begin(), document.warnings().end());
   const Element root = document.root().child(core("opml"));
-  if (!root) return fail(Code::not_a_feed, "no <opml> in it", {}, "give an OPML file");
+  if (!root) return fail(Code::not_a_feed, say("not_opml", "no <opml> in it"), {}, "give an OPML file");
   std::string scratch;
   out.title = collapse_spaces(root.child(core("head")).child(core("title")).text(scratch));
   std::vector<std::string> folders;

@@ -1,10 +1,12 @@
 // The one place that talks to the server (docs/api.md). Every call gives parsed JSON or throws an ApiError; a lost session goes to the sign-in page.
 
 export class ApiError extends Error {
-  constructor(status, code, message) {
+  constructor(status, code, message, { key, values } = {}) {
     super(message);
     this.status = status;   // 0: the server did not answer
     this.code = code;
+    this.key = key;         // of its sentence, for other languages
+    this.values = values;
   }
 }
 
@@ -37,7 +39,7 @@ async function call(method, path, body, { signal, keepalive } = {}) {
   }
   if (response.ok) return value;
   if (response.status === 401 && path !== '/api/session') onSignedOut();
-  throw new ApiError(response.status, value?.error?.code ?? '', value?.error?.message ?? response.statusText);
+  throw new ApiError(response.status, value?.error?.code ?? '', value?.error?.message ?? `HTTP ${response.status}`, value?.error);
 }
 
 const query = (fields) => new URLSearchParams(Object.entries(fields).filter(([, value]) => value !== undefined && value !== null && value !== '')).toString();

@@ -58,7 +58,7 @@ class Reader {
   view = $state.raw(parse(''));
   rows = $state.raw([]);
   cursor = $state('');
-  note = $state('');             // what the server says of the order
+  note = $state.raw(null);           // what the server says of the order
   loading = $state(false);
   problem = $state('');          // why the list is not there
   selected = $state(0);          // id of the row that keys act on
@@ -184,7 +184,8 @@ class Reader {
     const of = key(this.view);
     const stale = of !== this.#rowsOf && setTimeout(() => {
       this.rows = [];
-      this.cursor = this.note = '';
+      this.cursor = '';
+      this.note = null;
     }, STALE_MS);
     try {
       const page = await api.items(this.query);
@@ -193,7 +194,7 @@ class Reader {
       this.#rowsOf = of;
       this.rows = page.items.map((item) => this.#row(item));
       this.cursor = page.cursor ?? '';
-      this.note = page.note ?? '';
+      this.note = { text: page.note ?? '', says: page.note_says };
       if (!this.rows.some((row) => row.id === this.selected)) this.selected = this.open?.id ?? 0;
       if (!this.#shown) requestAnimationFrame(() => performance.mark('first-rows'));   // a budget that tests measure
       this.#shown = true;
@@ -201,7 +202,8 @@ class Reader {
       clearTimeout(stale);
       if (turn !== this.#turn) return;
       this.rows = [];
-      this.cursor = this.note = '';
+      this.cursor = '';
+      this.note = null;
       this.#rowsOf = '';
       this.problem = message(error);
     }
