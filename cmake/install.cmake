@@ -12,11 +12,13 @@ set_target_properties(weir_attention_archive PROPERTIES OUTPUT_NAME weir_attenti
 target_include_directories(weir_attention_archive PRIVATE src INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_compile_features(weir_attention_archive INTERFACE cxx_std_23)
 
-# Inside, we say "base/result.h"; installed it is "weir/base/result.h", so that no name of ours meets one of the user's.
+# Inside, we say "base/result.h", TRY and CHECK; installed it is "weir/base/result.h", WEIR_TRY and WEIR_CHECK: no name of ours meets one of the user's.
 foreach(header attention/attention.h base/executor.h base/result.h math/view.h types/matrix.h)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS src/${header})
   file(READ src/${header} text)
   string(REGEX REPLACE "#include \"([a-z]+/)" "#include \"weir/\\1" text "${text}")
+  string(REPLACE "WEIR_TRY(" "WEIR_TRY_AS(" text "${text}")
+  string(REGEX REPLACE "([^A-Z_])(TRY|CHECK)\\(" "\\1WEIR_\\2(" text "${text}")
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/include/weir/${header} CONTENT "${text}" @ONLY)
 endforeach()
 install(DIRECTORY ${CMAKE_BINARY_DIR}/include/weir DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT attention)

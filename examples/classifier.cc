@@ -78,7 +78,7 @@ Result<Attention> make_attention(std::string_view name, std::span<const Form> fi
     if (row.name != name) continue;
     settings.form = row.form;
     if (!row.has_parameters) settings.model = 0;
-    Attention attention{settings, TRY(initialise<float>(settings, seed)), {}};
+    Attention attention{settings, WEIR_TRY(initialise<float>(settings, seed)), {}};
     for (const Parameter<float>& parameter : attention.parameters) attention.moved.emplace_back(parameter.value.values.size());
     return attention;
   }
@@ -118,9 +118,9 @@ Result<Model> make_model(const Arguments& arguments, std::vector<std::string> la
   model.labels = std::move(labels);
   model.mean = arguments.form == "mean";
   model.mixes = !arguments.layer.empty();
-  model.pooling = TRY(make_attention(model.mean ? "dot_pooling" : std::string_view(arguments.form), poolings, {.heads = arguments.heads, .model = model.columns}, arguments.seed));
+  model.pooling = WEIR_TRY(make_attention(model.mean ? "dot_pooling" : std::string_view(arguments.form), poolings, {.heads = arguments.heads, .model = model.columns}, arguments.seed));
   if (model.mean) std::fill(model.pooling.parameters[0].value.values.begin(), model.pooling.parameters[0].value.values.end(), 0.0f);
-  if (model.mixes) model.layer = TRY(make_attention(arguments.layer, layers, {.heads = arguments.layer_heads, .model = model.columns}, arguments.seed + 1));
+  if (model.mixes) model.layer = WEIR_TRY(make_attention(arguments.layer, layers, {.heads = arguments.layer_heads, .model = model.columns}, arguments.seed + 1));
   model.table = Learned(buckets * model.columns);
   model.weights = Learned(model.labels.size() * model.wide);
   model.bias = Learned(model.labels.size());
@@ -149,10 +149,10 @@ Result<Seen> look(const Model& model, const Line& line, std::vector<std::uint8_t
     for (std::size_t c = 0; c < model.columns; ++c) seen.x.row(i / 2)[c] += model.table.values[line.rows[i] * model.columns + c];
   seen.mixed = seen.x;
   if (model.mixes) {
-    seen.layer = TRY(forward<float>(model.layer.settings, model.layer.parameters, seen.mixing()));
+    seen.layer = WEIR_TRY(forward<float>(model.layer.settings, model.layer.parameters, seen.mixing()));
     for (std::size_t i = 0; i < seen.mixed.values.size(); ++i) seen.mixed.values[i] += seen.layer.out.values[i];
   }
-  seen.output = TRY(forward<float>(model.pooling.settings, model.pooling.parameters, seen.pooled()));
+  seen.output = WEIR_TRY(forward<float>(model.pooling.settings, model.pooling.parameters, seen.pooled()));
   seen.scores = model.bias.values;
   for (std::size_t l = 0; l < seen.scores.size(); ++l)
     for (std::size_t c = 0; c < model.wide; ++c) seen.scores[l] += model.weights.values[l * model.wide + c] * seen.output.out.values[c];
@@ -168,7 +168,7 @@ Result<Seen> look(const Model& model, const Line& line, std::vector<std::uint8_t
 Result<float> learn(Model& model, const Line& line, float rate, std::size_t hide, std::mt19937& random) {
   std::vector<std::uint8_t> there(line.words.size());
   for (std::uint8_t& word : there) word = random() % 10 >= hide;
-  const Seen seen = TRY(look(model, line, std::move(there)));
+  const Seen seen = WEIR_TRY(look(model, line, std::move(there)));
   Array<float> d_out(seen.output.out.rows, seen.output.out.columns);
   for (std::size_t l = 0; l < model.labels.size(); ++l) {
     const float d_score = seen.probability[l] - (l == line.label ? 1.0f : 0.0f);
@@ -176,11 +176,11 @@ Result<float> learn(Model& model, const Line& line, float rate, std::size_t hide
     for (std::size_t c = 0; c < model.wide; ++c) model.weights.step(l * model.wide + c, d_score * seen.output.out.values[c], rate);
     model.bias.step(l, d_score, rate);
   }
-  auto pooling = TRY(backward<float>(model.pooling.settings, model.pooling.parameters, seen.pooled(), seen.output, d_out));
+  auto pooling = WEIR_TRY(backward<float>(model.pooling.settings, model.pooling.parameters, seen.pooled(), seen.output, d_out));
   Array<float>& d_x = pooling.k;
   if (!model.mean) model.pooling.step(pooling.parameters, rate / 10);
   if (model.mixes) {
-    const auto layer = TRY(backward<float>(model.layer.settings, model.layer.parameters, seen.mixing(), seen.layer, d_x));
+    const auto layer = WEIR_TRY(backward<float>(model.layer.settings, model.layer.parameters, seen.mixing(), seen.layer, d_x));
     for (std::size_t i = 0; i < d_x.values.size(); ++i) d_x.values[i] += layer.q.values[i] + layer.k.values[i] + layer.v.values[i];
     model.layer.step(layer.parameters, rate / 10);
   }
@@ -191,7 +191,7 @@ Result<float> learn(Model& model, const Line& line, float rate, std::size_t hide
 
 // What every word brings to the margin between the label chosen and the next one: green for it, red against it; plain numbers where there is no terminal.
 weir::Status draw(const Model& model, const Line& line) {
-  const Seen seen = TRY(look(model, line));
+  const Seen seen = WEIR_TRY(look(model, line));
   std::vector<std::size_t> order(model.labels.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return seen.scores[a] > seen.scores[b]; });
@@ -203,7 +203,7 @@ weir::Status draw(const Model& model, const Line& line) {
       const std::size_t at = head * model.columns + c;
       direction[c] = model.weights.values[first * model.wide + at] - model.weights.values[second * model.wide + at];
     }
-    const auto why = TRY(explain<float>(model.pooling.settings, model.pooling.parameters, seen.pooled(), 0, head, direction));
+    const auto why = WEIR_TRY(explain<float>(model.pooling.settings, model.pooling.parameters, seen.pooled(), 0, head, direction));
     for (std::size_t i = 0; i < parts.size(); ++i) parts[i] += why.part[i];
   }
   const bool colour = isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
@@ -223,31 +223,31 @@ weir::Status draw(const Model& model, const Line& line) {
 
 weir::Status run(const Arguments& arguments) {
   std::vector<std::string> labels;
-  std::vector<Line> train = TRY(read(arguments.file, labels)), held;
+  std::vector<Line> train = WEIR_TRY(read(arguments.file, labels)), held;
   std::mt19937 random(static_cast<unsigned>(arguments.seed));
   std::shuffle(train.begin(), train.end(), random);
   if (!arguments.test.empty()) {
-    held = TRY(read(arguments.test, labels));
+    held = WEIR_TRY(read(arguments.test, labels));
   } else {
     held.assign(train.end() - static_cast<std::ptrdiff_t>(train.size() / 5), train.end());
     train.resize(train.size() - held.size());
   }
   if (labels.size() < 2) return weir::fail(weir::Code::invalid, "expected lines of two labels or more, found " + std::to_string(labels.size()), arguments.file);
-  Model model = TRY(make_model(arguments, labels));
+  Model model = WEIR_TRY(make_model(arguments, labels));
   std::printf("%zu lines to learn from, %zu held out, %zu labels\n", train.size(), held.size(), labels.size());
   for (std::size_t epoch = 0; epoch < arguments.epochs; ++epoch) {
     std::shuffle(train.begin(), train.end(), random);
     double loss = 0;
-    for (const Line& line : train) loss += static_cast<double>(TRY(learn(model, line, 0.1f, arguments.hide, random)));
+    for (const Line& line : train) loss += static_cast<double>(WEIR_TRY(learn(model, line, 0.1f, arguments.hide, random)));
     std::printf("epoch %zu: loss %.3f\n", epoch + 1, loss / static_cast<double>(std::max<std::size_t>(1, train.size())));
   }
   std::size_t right = 0;
   for (const Line& line : held) {
-    const Seen seen = TRY(look(model, line));
+    const Seen seen = WEIR_TRY(look(model, line));
     right += std::max_element(seen.scores.begin(), seen.scores.end()) - seen.scores.begin() == static_cast<std::ptrdiff_t>(line.label);
   }
   std::printf("held out: %zu of %zu right (%.1f %%)\n", right, held.size(), held.empty() ? 0 : 100.0 * static_cast<double>(right) / static_cast<double>(held.size()));
-  for (std::size_t i = 0; i < std::min(arguments.show, held.size()); ++i) TRY(draw(model, held[i]));
+  for (std::size_t i = 0; i < std::min(arguments.show, held.size()); ++i) WEIR_TRY(draw(model, held[i]));
   return {};
 }
 

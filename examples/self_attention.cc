@@ -12,8 +12,5 @@ int main(int argc, char** argv) {
   if (!layer) return complain(layer.error());
   const auto seen = forward<float>(settings, *layer, {.q = x, .k = x, .v = x}, {.weights = true});
   if (!seen) return complain(seen.error());
-  for (std::size_t head = 0; head < settings.heads; ++head) {
-    std::printf("head %zu\n", head + 1);
-    print_looks(words, words, {seen->weights.values.data() + head * words.size() * words.size(), words.size(), words.size()});
-  }
+  print_looks(words, words, seen->weights);
 }

@@ -53,14 +53,15 @@ inline weir::attention::Array<float> embed(const std::vector<std::string>& words
   return out;
 }
 
-// One line a query: the three keys that it looks at most.
+// Head by head, one line a query: the three keys that it looks at most. weights: [heads·queries × keys].
 inline void print_looks(const std::vector<std::string>& queries, const std::vector<std::string>& keys, weir::attention::View<const float> weights) {
-  for (std::size_t i = 0; i < queries.size(); ++i) {
-    const auto row = weights.row(i);
+  for (std::size_t r = 0; r < weights.rows; ++r) {
+    if (weights.rows > queries.size() && r % queries.size() == 0) std::printf("head %zu\n", r / queries.size() + 1);
+    const auto row = weights.row(r);
     std::vector<std::size_t> order(keys.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return row[a] > row[b]; });
-    std::printf("  %-12s", queries[i].c_str());
+    std::printf("  %-12s", queries[r % queries.size()].c_str());
     for (std::size_t k = 0; k < std::min<std::size_t>(3, order.size()); ++k) std::printf("  %.3f %s", static_cast<double>(row[order[k]]), keys[order[k]].c_str());
     std::printf("\n");
   }

@@ -49,6 +49,64 @@ class Examples(unittest.TestCase):
         self.assertNotEqual(done.returncode, 0)
         self.assertIn('version: 0.1.0', done.stderr)
 
+    def test_a_program_of_somebody_elses(self):
+        """Every header by itself, without a warning, by both compilers, beside macros of the same names as ours inside; two files that include all."""
+        project = self.dir / 'outside'
+        project.mkdir()
+        headers = sorted(p.relative_to(self.prefix / 'include').as_posix() for p in self.prefix.rglob('*.h'))
+        self.assertEqual(headers, [f'weir/{h}.h' for h in ('attention/attention', 'base/executor', 'base/result', 'math/view', 'types/matrix')])
+        for n, header in enumerate(headers):   # twice: it may be included again
+            (project / f'h{n}.cc').write_text(f'#include <{header}>\n#include <{header}>\n')
+        (project / 'main.cc').write_text('''#define TRY(x) mine
+#define CHECK(x) mine
+#include <weir/attention/attention.h>
+#define fail_if(x) if (x) return 1
+int more();
+#undef TRY
+#undef CHECK
+#define TRY(x) mine
+#define CHECK(x) mine
+int main() {
+  using namespace weir::attention;
+  Array<float> x(3, 8);
+  const auto seen = forward<float>({.heads = 2}, {}, {.q = x, .k = x, .v = x});
+  fail_if(!seen || !backward<float>({.heads = 2}, {}, {.q = x, .k = x, .v = x}, *seen, seen->out));
+  Array<double> wrong(3, 7);
+  const auto refused = forward<double>({.heads = 2}, {}, {.q = wrong, .k = wrong, .v = wrong});
+  fail_if(refused || refused.error().code != weir::Code::invalid);
+  return more();
+}
+''')
+        (project / 'more.cc').write_text('#include <weir/attention/attention.h>\nint more();\nint more() { return weir::attention::forms().size() == 10 ? 0 : 2; }\n')
+        (project / 'CMakeLists.txt').write_text('''cmake_minimum_required(VERSION 3.25)
+project(outside CXX)
+set(CMAKE_NO_SYSTEM_FROM_IMPORTED ON)   # their headers' warnings, too
+find_package(weir 0.1 REQUIRED)
+file(GLOB sources *.cc)
+add_executable(outside ${sources})
+target_compile_options(outside PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Werror)
+target_link_libraries(outside PRIVATE weir::attention)
+''')
+        for compiler in filter(shutil.which, ('g++', 'clang++-19')):
+            with self.subTest(compiler=compiler):
+                build = project / compiler
+                run('cmake', '-S', project, '-B', build, f'-DCMAKE_PREFIX_PATH={self.prefix}', f'-DCMAKE_CXX_COMPILER={compiler}', '-G', 'Ninja')
+                run('cmake', '--build', build, '-j2')
+                run(build / 'outside')
+
+    def test_ten_lines(self):
+        for name in ('self_attention', 'additive'):
+            with self.subTest(name=name):
+                lines = (ROOT / f'examples/{name}.cc').read_text().split('int main')[1].strip().splitlines()
+                self.assertLessEqual(len(lines), 10, 'all of main')
+
+    def test_an_impossible_row_is_an_error(self):
+        for row, words in (('z80', 'WEIR_CPU: WEIR_CPU=z80 is no CPU row'), ('neon' if os.uname().machine == 'x86_64' else 'avx2', 'cannot run on this machine')):
+            done = subprocess.run([self.dir / 'build/self_attention'], capture_output=True, text=True, env=dict(os.environ, WEIR_CPU=row))
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(words, done.stderr)
+        self.example('self_attention', env=dict(os.environ, WEIR_CPU='scalar'))
+
     def looks(self, lines):
         """Rows "word  0.31 other  …": the queries and the weights of the three keys each looks at most."""
         rows = [re.fullmatch(r'  (\S+)((?:\s+[\d.]+ \S+)+)', line) for line in lines]
