@@ -25,9 +25,9 @@ void gemm(View<const float> a, const Packed& b, View<float> c, Into into = Into:
 
 // e^x, relative error ≤ 3e-7; below -87.3 it is 0, above 88.7 it is inf.
 void exp(std::span<float> x);
-// Each row becomes exp(x - max) / Σ. A row of -inf only, or of no columns, becomes zeros. Absolute error ≤ 4e-7.
+// Each row becomes exp(x - max) / Σ. A row of -inf only, or of no columns, becomes zeros. Absolute error ≤ 4e-7 + n · 2⁻²⁸ · the exact value, n columns.
 void softmax_rows(View<float> x);
-// x · Φ(x) with the error function (Hendrycks & Gimpel 2016, arXiv:1606.08415). Absolute error ≤ 5e-7 · max(1, |x|).
+// x · Φ(x) with the error function (Hendrycks & Gimpel 2016, arXiv:1606.08415), of finite x. Absolute error ≤ 5e-7 · max(1, |x|).
 void gelu(std::span<float> x);
 // Absolute error ≤ 2e-7.
 void tanh(std::span<float> x);

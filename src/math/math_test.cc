@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdlib>
@@ -125,40 +126,46 @@ TEST_P(OfRow, Tanh) {
 }
 
 TEST_P(OfRow, Finite) {
-  for (std::size_t n = 0; n <= 150; ++n) {
-    std::vector<float> x(n, 3.4e38F);  // what a sum of them would not hold
-    ASSERT_TRUE(row->finite(x.data(), n));
-    for (std::size_t i = 0; i < n; i += 1 + n / 20)
-      for (const float bad : {nan, inf, -inf}) {
-        x[i] = bad;
-        ASSERT_FALSE(row->finite(x.data(), n)) << n << " " << i << " " << bad;
-        x[i] = -3.4e38F;
-      }
-  }
+  for (const std::size_t by : {0, 1, 5})
+    for (std::size_t n = 0; n <= 150; ++n) {
+      std::vector<float> all(by + n + 1, nan);  // what is beside does not count
+      const std::span<float> x = std::span(all).subspan(by, n);
+      std::ranges::fill(x, 3.4e38F);  // what a sum of them would not hold
+      ASSERT_TRUE(row->finite(x.data(), n));
+      for (std::size_t i = 0; i < n; i += 1 + n / 20)
+        for (const float bad : {nan, inf, -inf}) {
+          x[i] = bad;
+          ASSERT_FALSE(row->finite(x.data(), n)) << n << " " << i << " " << bad;
+          x[i] = -3.4e38F;
+        }
+    }
 }
 
 TEST_P(OfRow, DotAndAddRows) {
-  for (const std::size_t columns : {1, 3, 15, 16, 17, 63, 64, 65, 130})
-    for (const std::size_t count : {0, 1, 2, 7, 33}) {
-      const std::size_t stride = columns + 3;
-      const std::vector<float> rows = random_floats(count * stride + 1, 1, static_cast<unsigned>(columns)), w = random_floats(count, 1, 7),
-                               before = random_floats(columns + 1, 1, 8);
-      std::vector<float> mine = before, judge = before;
-      const View<const float> view(rows.data() + 1, count, columns, stride);
-      row->add_rows(w.data(), view, mine.data());
-      kernels(Row::scalar)->add_rows(w.data(), view, judge.data());
-      ASSERT_TRUE(same_bits(mine, judge)) << columns << " " << count;
-      ASSERT_EQ(mine.back(), before.back());  // nothing is written beyond
-      std::vector<float> dots(count + 1, 77.0F);
-      row->dot_rows(view, before.data(), dots.data());
-      for (std::size_t r = 0; r < count; ++r) ASSERT_EQ(dots[r], row->dot(view.row(r).data(), before.data(), columns));
-      ASSERT_EQ(dots[count], 77.0F);
-      for (std::size_t c = 0; c < columns; ++c) {
-        float exact = before[c];
-        for (std::size_t r = 0; r < count; ++r) exact = std::fma(w[r], view(r, c), exact);
-        ASSERT_EQ(mine[c], exact) << columns << " " << count;
+  std::vector<std::size_t> lengths{127, 128, 129, 130, 200};  // beside every one up to two registers: what takes four of them at a time
+  for (std::size_t n = 1; n <= 70; ++n) lengths.push_back(n);
+  for (const std::size_t columns : lengths)
+    for (const std::size_t by : {0, 1, 5})
+      for (const std::size_t count : {0, 1, 2, 7, 33}) {
+        const std::size_t stride = columns + by;
+        const std::vector<float> rows = random_floats(count * stride + by, 1, static_cast<unsigned>(columns)), w = random_floats(count, 1, 7),
+                                 before = random_floats(by + columns + 1, 1, 8);
+        std::vector<float> mine = before, judge = before;
+        const View<const float> view(rows.data() + by, count, columns, stride);
+        row->add_rows(w.data(), view, mine.data() + by);
+        kernels(Row::scalar)->add_rows(w.data(), view, judge.data() + by);
+        ASSERT_TRUE(same_bits(mine, judge)) << columns << " " << count;
+        ASSERT_EQ(mine.back(), before.back());  // nothing is written beyond
+        std::vector<float> dots(count + 1, 77.0F);
+        row->dot_rows(view, before.data() + by, dots.data());
+        for (std::size_t r = 0; r < count; ++r) ASSERT_EQ(dots[r], row->dot(view.row(r).data(), before.data() + by, columns));
+        ASSERT_EQ(dots[count], 77.0F);
+        for (std::size_t c = 0; c < columns; ++c) {
+          float exact = before[by + c];
+          for (std::size_t r = 0; r < count; ++r) exact = std::fma(w[r], view(r, c), exact);
+          ASSERT_EQ(mine[by + c], exact) << columns << " " << count;
+        }
       }
-    }
 }
 
 TEST_P(OfRow, Softmax) {
@@ -175,6 +182,24 @@ TEST_P(OfRow, Softmax) {
           }
           EXPECT_NEAR(total, 1, 1e-6);
         });
+  // Long rows, and the worst of them: so small beside the greatest that its partial sum loses every one.
+  for (const std::size_t n : {1'024, 4'096, 100'000})
+    for (const float scale : {0.0F, 3.0F, -1.0F}) {
+      std::vector<float> in = random_floats(n, std::max(scale, 1e-6F), 5);
+      if (scale < 0) {
+        std::ranges::fill(in, -17.35F);
+        in[0] = 0;
+      }
+      std::vector<float> out = in;
+      row->softmax(out.data(), n);
+      const double max = *std::ranges::max_element(in);
+      double sum = 0;
+      for (const float v : in) sum += std::exp(v - max);
+      for (std::size_t i = 0; i < n; ++i) {
+        const double exact = std::exp(in[i] - max) / sum;
+        ASSERT_NEAR(out[i], exact, 4e-7 + static_cast<double>(n) * 0x1p-28 * exact) << n << " " << scale;
+      }
+    }
   float masked[] = {-inf, -inf, -inf};
   row->softmax(masked, 3);
   for (const float v : masked) EXPECT_EQ(v, 0.0F);
@@ -389,7 +414,7 @@ void check_product(const Kernels& k, Format format, std::size_t rows, std::size_
 TEST_P(OfRow, Products) {
   for (const Format format : {Format::f32, Format::bf16, Format::int8})
     for (const Epilogue epilogue : {Epilogue::store, Epilogue::add, Epilogue::gelu}) {
-      for (std::size_t rows = 1; rows <= 40; ++rows) check_product(*row, format, rows, 64, 64, epilogue);
+      for (std::size_t rows = 1; rows <= 66; ++rows) check_product(*row, format, rows, 64, 64, epilogue, rows % 3);
       for (const auto& [rows, outputs, inputs] : {std::tuple(33, 96, 384), std::tuple(7, 32, 768), std::tuple(65, 160, 128), std::tuple(3, 384, 1536)})
         check_product(*row, format, static_cast<std::size_t>(rows), static_cast<std::size_t>(outputs), static_cast<std::size_t>(inputs), epilogue);
     }
@@ -461,8 +486,8 @@ TEST_P(OfRow, GeluBehindProducts) {
 
 TEST_P(OfRow, Attention) {
   for (const std::size_t head : {32, 64})
-    for (std::size_t n = 1; n <= 100; n += n < 70 ? 1 : 30) {
-      const std::size_t by = n % 3 == 0 ? 0 : n % 3 == 1 ? 1 : 5, stride = 3 * head + by;
+    for (std::size_t at = 3; at <= 300; at += at < 210 ? 1 : 90) {
+      const std::size_t n = at / 3, by = std::array{0, 1, 5}[at % 3], stride = 3 * head + by;
       const std::vector<float> padded = random_floats(n * stride + by, 1, static_cast<unsigned>(n));
       const float* qkv = padded.data() + by;
       float* scratch = static_cast<float*>(std::aligned_alloc(64, (attention_scratch(n, head) * 4 + 63) / 64 * 64));
