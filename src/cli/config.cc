@@ -13,6 +13,8 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "http/server.h"
+#include "ingest/dialer.h"
 
 namespace weir::cli {
 namespace {
@@ -35,6 +37,12 @@ struct File {
   bool no_model = false;
 };
 
+// What is wrong with a value says where it stands.
+Status placed(const Status& fits, const std::string& where) {
+  if (fits) return {};
+  return fail(fits.error().code, fmt::format("{}: {}", fits.error().where, fits.error().message), where, fits.error().remedy);
+}
+
 Result<File> read_config(const std::filesystem::path& path) {
   const std::string text = TRY(read_file(path, 1 << 20));
   File out;
@@ -43,13 +51,17 @@ Result<File> read_config(const std::filesystem::path& path) {
     for (const auto& [key, node] : table) {
       const std::string_view name = key.str();
       const std::string where = fmt::format("{}:{}", path.string(), node.source().begin.line);
-      if (name == "listen" && node.is_string()) out.listen = node.ref<std::string>();
-      else if (name == "model" && node.is_string()) out.model = node.ref<std::string>();
+      if (name == "listen" && node.is_string()) {
+        out.listen = node.ref<std::string>();
+        TRY(placed(http::check_listen(out.listen), where));
+      } else if (name == "model" && node.is_string()) out.model = node.ref<std::string>();
       else if (name == "model" && node.is_boolean() && !node.ref<bool>()) out.no_model = true;
       else if (name == "allow_net" && node.is_array()) {
         for (const auto& one : *node.as_array()) {
           if (!one.is_string()) return fail(Code::invalid, "allow_net must be a list of strings", where);
           out.allow_net.push_back(one.ref<std::string>());
+          const auto range = NetRange::parse(out.allow_net.back());
+          TRY(placed(range ? Status() : Status(std::unexpected(range.error())), fmt::format("{}:{}", path.string(), one.source().begin.line)));
         }
       } else {
         return fail(Code::invalid, fmt::format("{} is not a setting, or of the wrong kind", name), where, "known are listen, allow_net, model");

@@ -33,7 +33,7 @@ json::object& weir_of(Item& item) {
 
 // What `weir parse` may answer for a file that it has no feed of: interfaces.md's words and no others.
 Error as_of_a_file(const Error& error, const std::string& file) {
-  Error out{error.code, error.message, file, error.remedy};
+  Error out{error.code, error.message, error.where.empty() || error.where == file ? file : file + ", " + error.where, error.remedy};
   switch (error.code) {
     case Code::not_a_feed:
     case Code::too_large:

@@ -8,6 +8,7 @@
 #include <tuple>
 #include <vector>
 
+#include "base/log.h"
 #include "base/time.h"
 #include "cli/bench.h"
 #include "cli/commands.h"
@@ -73,6 +74,7 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape): naming 
   bool flag = false, undo = false, thorough = false;
   std::int64_t id = 0;
   std::vector<std::int64_t> ids;
+  const auto number = CLI::Range(std::int64_t{1}, std::int64_t{1} << 53, "a number from 1 on");
 
   sub = command("add", "Subscribe to feeds: the address of one, or of a page that has one");
   sub->add_option("names", names, "URL, OPML file, a feed in a file (imported once), or a folder of those")->required()->type_name("URL|FILE|FOLDER");
@@ -93,13 +95,13 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape): naming 
   runs(sub, [&] { return export_opml(options, file); });
 
   sub = command("fetch", "Fetch now: one source, or all");
-  sub->add_option("source", id, "The source's number (weir sources)");
+  sub->add_option("source", id, "The source's number (weir sources)")->check(number);
   sub->add_option("--allow-net", allow_net, "A private range that may be fetched from, when no server runs")->type_name("CIDR");
   runs(sub, [&] { return fetch(options, id); });
 
   ListArguments listing;
   const auto list_options = [&](CLI::App* to) {
-    to->add_option("--source", listing.source, "Only this source");
+    to->add_option("--source", listing.source, "Only this source")->check(number);
     to->add_option("--folder", listing.folder, "Only this folder");
     to->add_option("--limit", listing.limit, "How many (1 … 1000)")->check(CLI::Range(1, 1000))->capture_default_str();
     to->add_option("--cursor", listing.cursor, "Go on where the last page ended");
@@ -127,22 +129,22 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape): naming 
   });
 
   sub = command("read", "Show an item, and mark it read");
-  sub->add_option("item", id, "The item's number (weir list)")->required();
+  sub->add_option("item", id, "The item's number (weir list)")->required()->check(number);
   sub->add_flag("--keep-unread", flag, "Do not mark it");
   runs(sub, [&] { return read(options, id, flag); });
 
   sub = command("why", "Why an item is where it is in \"for you\": the score in its parts");
-  sub->add_option("item", id, "The item's number")->required();
+  sub->add_option("item", id, "The item's number")->required()->check(number);
   runs(sub, [&] { return why(options, id); });
 
   for (const auto& [name, what] : {std::pair{"like", "More like these"}, std::pair{"dislike", "Less like these"}}) {
     sub = command(name, what);
-    sub->add_option("items", ids, "The items' numbers")->required();
+    sub->add_option("items", ids, "The items' numbers")->required()->check(number);
     runs(sub, [&, kind = std::string(name)] { return cli::signal(options, kind, ids); });
   }
 
   sub = command("star", "Keep items for ever");
-  sub->add_option("items", ids, "The items' numbers")->required();
+  sub->add_option("items", ids, "The items' numbers")->required()->check(number);
   sub->add_flag("--undo", undo, "Take the star away");
   runs(sub, [&] { return star(options, ids, undo); });
 
@@ -151,14 +153,14 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape): naming 
   sub->require_subcommand(0, 1);
   runs(sub, [&] { return sources(options, sourcing); });
   CLI::App* inner = sub->add_subcommand("edit", "Rename, move, readdress, say how long items stay");
-  inner->add_option("source", sourcing.id, "The source's number")->required();
+  inner->add_option("source", sourcing.id, "The source's number")->required()->check(number);
   inner->add_option("--title", sourcing.title, "Your own name for it");
   inner->add_option("--folder", sourcing.folder, "The folder to put it in; \"\" for none");
   inner->add_option("--url", sourcing.url, "Another address, the same history");
   inner->add_option("--keep-days", sourcing.keep_days, "How long its items stay; 0: for ever");
   inner->callback([&] { sourcing.action = "edit"; });
   inner = sub->add_subcommand("remove", "Unsubscribe");
-  inner->add_option("source", sourcing.id, "The source's number")->required();
+  inner->add_option("source", sourcing.id, "The source's number")->required()->check(number);
   inner->callback([&] { sourcing.action = "remove"; });
   inner = sub->add_subcommand("push", "A new source that programs push items to; prints its number");
   inner->add_option("title", sourcing.title, "Its name")->required();
@@ -192,7 +194,7 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape): naming 
   inner->callback([&] { tokens.action = "new"; });
   sub->add_subcommand("list", "Your tokens, without their secrets")->callback([&] { tokens.action = "list"; });
   inner = sub->add_subcommand("remove", "End a token");
-  inner->add_option("id", tokens.id, "Its number")->required();
+  inner->add_option("id", tokens.id, "Its number")->required()->check(number);
   inner->callback([&] { tokens.action = "remove"; });
 
   ModelArguments models;
@@ -297,6 +299,7 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape): naming 
   }
   // Config file, then what the command line says.
   if (const Status settled = settle(options, data, config_file, allow_net, no_model, listen); !settled) return print_error(settled.error(), options.json);
+  if (options.json) set_log_json(true);  // what is told on stderr is JSON, too
   serving.listen = listen;
   try {
     const int code = chosen();

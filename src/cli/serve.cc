@@ -86,7 +86,7 @@ int serve(const Options& options, const ServeArguments& arguments) {
   ::mallopt(M_ARENA_MAX, 2);            // NOLINT(concurrency-mt-unsafe): before any thread
   ::mallopt(M_MMAP_THRESHOLD, 65536);   // NOLINT(concurrency-mt-unsafe)
   ::mallopt(M_TRIM_THRESHOLD, 131072);  // NOLINT(concurrency-mt-unsafe)
-  set_log_json(arguments.log_json);
+  set_log_json(arguments.log_json || options.json);
 
   if (const auto row = math::choose_row(); !row) log_warn("serve", "{}", row.error().text());
   auto engine = Engine::open(

@@ -16,14 +16,16 @@ namespace {
 std::string text_of(const json::object& object, std::string_view key) { return std::string(find_string(object, key).value_or("")); }
 
 bool looks_like_opml(std::string_view bytes) {
-  return bytes.substr(0, 4096).find("<opml") != std::string_view::npos || bytes.substr(0, 4096).find("<OPML") != std::string_view::npos;
+  std::string head(bytes.substr(0, 8192));
+  std::erase(head, '\0');  // UTF-16
+  return to_lower_ascii(head).find("<opml") != std::string::npos;
 }
 
 // What the server said of one name, for programs and for people.
 struct Added {
   json::object answer;
   std::string text;
-  std::vector<std::string> refused;  // of a list: what was passed over, and why
+  std::vector<std::string> refused;  // of a list: what was passed over, and why; of a feed: what was mended or left out
   bool nothing = false;              // of a list: nothing in it was of use
 };
 
@@ -42,14 +44,27 @@ Result<Added> import_bytes(Client& client, std::string_view bytes, const std::st
     out.text = out.refused.empty() ? line : line + fmt::format(", {} passed over", out.refused.size());
     return out;
   }
-  return Added{report, fmt::format("{} items stored, {} known", find_int(report, "stored").value_or(0), find_int(report, "duplicates").value_or(0)), {}, false};
+  Added out{report, fmt::format("{} items stored, {} known", find_int(report, "stored").value_or(0), find_int(report, "duplicates").value_or(0)), {}, false};
+  if (const json::array* warnings = find_array(report, "warnings"))
+    for (const json::value& one : *warnings)
+      if (one.is_string()) out.refused.emplace_back(one.get_string());
+  return out;
+}
+
+// What is wrong with a file says which file, then the place in it.
+Result<Added> import_path(Client& client, const std::string& name) {
+  const std::string base = std::filesystem::path(name).filename().string();
+  auto added = import_bytes(client, TRY(read_file(name, std::size_t{64} << 20)), base);
+  if (added) return added;
+  Error error = added.error();
+  error.where = error.where.empty() || error.where == base ? name : name + ", " + error.where;
+  return std::unexpected(std::move(error));
 }
 
 Result<Added> add_one(Client& client, const std::string& name, const std::string& folder, bool files_only) {
   std::error_code error;
   const bool path = name == "-" || name.starts_with('/') || name.starts_with("./") || name.starts_with("../");
-  if (files_only || path || std::filesystem::is_regular_file(name, error))
-    return import_bytes(client, TRY(read_file(name, std::size_t{64} << 20)), std::filesystem::path(name).filename().string());
+  if (files_only || path || std::filesystem::is_regular_file(name, error)) return import_path(client, name);
   json::object body{{"url", name}};
   if (!folder.empty()) body["folder"] = folder;
   const json::value answer = TRY(client.ask("POST", "/api/sources", body));

@@ -71,6 +71,7 @@ struct SourceEdit {  // what is absent stays
 
 struct PushReport {
   std::int64_t stored = 0, duplicates = 0;
+  std::vector<std::string> warnings = {};  // of a feed's file: what was mended or left out
 };
 
 struct ImportReport {

@@ -285,10 +285,10 @@ Result<PushReport> Engine::import_feed(UserId user, std::string_view bytes, std:
   if (feed.format == "html")
     return fail(Code::not_a_feed, "this is a web page, not a feed", std::string(name), "weir add its address: the feed that it names is found");
   const std::string title = feed.title.empty() ? std::string(name) : feed.title;
-  // The same file again goes into the same source.
+  // The same feed again goes into the same source; another one that is called the same does not: its ids are its own.
   SourceId id;
   for (const Subscription& one : TRY(sources(user)))
-    if (one.source.kind == SourceKind::push && one.source.title == title) id = one.source.id;
+    if (one.source.kind == SourceKind::push && one.source.title == title && one.source.home_page_url == feed.home_page_url) id = one.source.id;
   if (!id) id = TRY(add_push_source(user, title)).source.id;
   for (Item& item : feed.items) give_id(item);
   store::FetchOutcome outcome{.source = id, .now = own.clock.now()};
@@ -297,7 +297,9 @@ Result<PushReport> Engine::import_feed(UserId user, std::string_view bytes, std:
   outcome.items = guarded(own.guard, std::move(feed.items));
   const store::FetchResult stored = TRY(own.store->push(std::move(outcome)));
   own.announce(id, stored);
-  return PushReport{static_cast<std::int64_t>(stored.stored), static_cast<std::int64_t>(stored.duplicates)};
+  PushReport report{static_cast<std::int64_t>(stored.stored), static_cast<std::int64_t>(stored.duplicates), {}};
+  for (const std::string& warning : feed.warnings) report.warnings.push_back(safe(own.guard, warning));
+  return report;
 }
 
 Result<Engine::Icon> Engine::icon(UserId user, SourceId id) {

@@ -48,6 +48,8 @@ Result<Signal> signal_of(const json::value& value, Time now, const std::string& 
     signal.at = std::min(*time, now);  // a clock that is ahead must not outweigh what comes later
   }
   signal.dwell_seconds = find_number(*object, "dwell_s");
+  if (const json::value* given = find(*object, "dwell_s"); given && !given->is_null() && !signal.dwell_seconds)
+    return fail(Code::invalid, "seconds are expected", place + "dwell_s");
   if (signal.dwell_seconds && !(*signal.dwell_seconds >= 0 && *signal.dwell_seconds < 1e7))
     return fail(Code::invalid, "seconds are expected", place + "dwell_s");
   signal.id = std::string(find_string(*object, "id").value_or(""));

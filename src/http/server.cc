@@ -161,6 +161,11 @@ std::string short_name(const std::filesystem::path& path, int& folder) {
 
 }  // namespace
 
+Status check_listen(std::string_view listen) {
+  TRY(endpoint(listen));
+  return {};
+}
+
 struct Server::Parts {
   const Router& router;
   ServerOptions options;

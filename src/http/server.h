@@ -25,6 +25,8 @@ struct ServerOptions {
   std::size_t connections = 2048;
 };
 
+Status check_listen(std::string_view listen);  // invalid: not ADDR:PORT
+
 class Server {
  public:
   // Errors: invalid (the address), io (in use, no right), exists (a live server answers on the socket).

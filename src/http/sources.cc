@@ -32,7 +32,11 @@ json::object report(const ImportReport& report) {
   return {{"added", report.added}, {"known", report.known}, {"refused", std::move(refused)}};
 }
 
-json::object report(const PushReport& report) { return {{"stored", report.stored}, {"duplicates", report.duplicates}}; }
+json::object report(const PushReport& report) {
+  json::object out{{"stored", report.stored}, {"duplicates", report.duplicates}};
+  if (!report.warnings.empty()) out["warnings"] = json::array(report.warnings.begin(), report.warnings.end());
+  return out;
+}
 
 }  // namespace
 

@@ -125,7 +125,7 @@ bool any_of(std::span<const Key> keys, Key key) { return std::ranges::find(keys,
 class Reader {
  public:
   Reader(std::string& text, const Limits& limits, Document& document)
-      : at_(text.data()), end_(text.data() + text.size()), limits_(limits), document_(document) {
+      : begin_(text.data()), at_(text.data()), end_(text.data() + text.size()), limits_(limits), document_(document) {
     document_.nodes_.reserve(text.size() / 96 + 16);
     document_.nodes_.emplace_back();
     open_.push_back({0, 0, 0, Ns::core, 0});
@@ -413,6 +413,8 @@ class Reader {
     if (!any_of(voids, core(name))) warn(mismatch_, "an end tag without a start: </" + shortened(name) + ">");
   }
 
+  std::string place() const { return "byte " + std::to_string(at_ - begin_); }
+
   void close(std::size_t level) {
     default_ns_ = open_[level].default_ns;
     bindings_.resize(open_[level].bindings);
@@ -421,7 +423,7 @@ class Reader {
 
   Status start_tag() {
     if (++elements_ > limits_.elements)
-      return fail(Code::too_large, say("elements_too_many", "more than {limit} elements", {{"limit", limits_.elements}}), {}, "give a smaller document");
+      return fail(Code::too_large, say("elements_too_many", "more than {limit} elements", {{"limit", limits_.elements}}), place(), "give a smaller document");
     char* p = at_ + 1;
     const char* begin = p;
     while (p < end_ && name_bytes[static_cast<unsigned char>(*p)]) ++p;
@@ -476,7 +478,7 @@ class Reader {
       rescue(open_.size() - 1, outer_bindings);
     }
     if (open_.size() > limits_.depth)
-      return fail(Code::too_deep, say("elements_too_deep", "elements nested deeper than {limit} levels", {{"limit", limits_.depth}}), {},
+      return fail(Code::too_deep, say("elements_too_deep", "elements nested deeper than {limit} levels", {{"limit", limits_.depth}}), place(),
                   "give a flatter document");
     const std::uint32_t index = append(node);
     if (ended || any_of(voids, node.key)) {
@@ -577,6 +579,7 @@ class Reader {
     attribute.key = key(ns, attribute.name.substr(colon + 1));
   }
 
+  const char* begin_;
   char* at_;
   char* end_;
   const Limits& limits_;

@@ -287,6 +287,8 @@ Store::Lease::~Lease() {
 Status Store::backup(const std::filesystem::path& file) {
   std::error_code ignored;
   if (std::filesystem::exists(file, ignored)) return fail(Code::exists, "there is a file of this name already", file.string(), "choose another name");
+  if (const auto folder = std::filesystem::absolute(file).parent_path(); !std::filesystem::is_directory(folder, ignored))
+    return fail(Code::not_found, "there is no such folder", folder.string(), "make it, or choose another");
   auto part = file;
   part += ".part";
   std::filesystem::remove(part, ignored);

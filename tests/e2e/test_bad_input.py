@@ -153,7 +153,7 @@ class Config(unittest.TestCase):
     def test_each_mistake_names_the_file(self):
         with tempfile.TemporaryDirectory() as folder:
             file = pathlib.Path(folder, 'weir.toml')
-            for text, line in (('listen = 5\n', 1), ('\n\nallow_net = "10.0.0.0/8"\n', 3), ('allow_net = [1]', 1), ('model = true', 1), ('x.y = 1', 1), ('listen = "a"\nlisten = "b"', 2), ('[listen]', 1), ('listen', 1),
+            for text, line in (('listen = 5\n', 1), ('\n\nallow_net = "10.0.0.0/8"\n', 3), ('allow_net = [1]', 1), ('model = true', 1), ('x.y = 1', 1), ('listen = "a"\nlisten = "b"', 2), ('[listen]', 1), ('listen', 1), ('listen = "127.0.0.1:99999"', 1), ('\nallow_net = ["10.0.0.0/8",\n"300.0.0.0/8"]', 3),
                                ('\xff\xfe', 1), ('a = ' + '[' * 100_000, 1), ('a = "' + 'x' * 100_000, 1)):
                 file.write_bytes(text.encode('latin-1'))
                 for words in (['sources'], ['serve']):
@@ -207,7 +207,7 @@ class Requests(unittest.TestCase):
                                      ('POST', '/api/sources', {'push': 'yes'}), ('PATCH', '/api/items/1', {'read': 'yes'}), ('PATCH', '/api/items/1', {'read': None}), ('PATCH', '/api/items/1', {'unread': True}), ('POST', '/api/items/mark-read', {}),
                                      ('POST', '/api/items/mark-read', {'all': True, 'source': 1}), ('POST', '/api/items/mark-read', {'all': True, 'before': 'yesterday'}), ('POST', '/api/items/mark-read', {'all': True, 'before': '2026-13-01T00:00:00Z'}),
                                      ('POST', '/api/signals', {'item': '1', 'kind': 'like'}), ('POST', '/api/signals', {'item': 1, 'kind': 'shrug'}), ('POST', '/api/signals', {'item': 1, 'kind': 'like', 'at': 'now'}), ('POST', '/api/signals', [{'item': 1}]),
-                                     ('POST', '/api/signals', {'item': 1.5, 'kind': 'like'}), ('POST', '/api/tokens', {'scope': 'god'}), ('POST', '/api/tokens', {'scope': 'ingest'}), ('PUT', '/api/settings', [1]), ('PUT', '/api/settings', {'keep_days': -5}),
+                                     ('POST', '/api/signals', {'item': 1.5, 'kind': 'like'}), ('POST', '/api/signals', {'item': 1, 'kind': 'open', 'dwell_s': 'long'}), ('POST', '/api/tokens', {'scope': 'god'}), ('POST', '/api/tokens', {'scope': 'ingest'}), ('PUT', '/api/settings', [1]), ('PUT', '/api/settings', {'keep_days': -5}),
                                      ('PATCH', f'/api/sources/{self.push}', {'keep_days': 'x'}), ('PATCH', f'/api/sources/{self.push}', {'title': 7}), ('POST', '/api/users', {'name': ''}), ('POST', '/api/users', {'name': 'a\nb'})):
             with self.subTest(target=target, body=str(body)[:60]):
                 self.refuses(method, target, body, statuses=(400, 404, 422))
@@ -254,6 +254,15 @@ class Requests(unittest.TestCase):
                 self.assertIn(code, (1, 2), (out, err))
                 error = json.loads(err.strip().splitlines()[-1])['error']
                 self.assertTrue(error['code'] and error['message'], error)
+        for words in (['read', '-1'], ['read', '99999999999999999999'], ['like', '1', '0'], ['list', '--source', '0'], ['sources', 'remove', '-2']):
+            self.assertEqual(weir(*words, data=self.server.data, check=False)[0], 2, words)
+
+    def test_a_backup_to_nowhere(self):
+        with tempfile.TemporaryDirectory() as folder:
+            weir('--no-model', 'user', 'add', 'reader', data=folder)
+            for data in (folder, self.server.data):  # without a server, and by the server
+                code, out, err = weir('--json', '--no-model', 'backup', f'{folder}/no/x', data=data, check=False)
+                self.assertEqual((code, json.loads(err)['error']['where']), (1, f'{folder}/no'), err)
 
 
 class Files(unittest.TestCase):
@@ -295,7 +304,7 @@ class Files(unittest.TestCase):
                 inner, told = lines[0]['_weir']['error'], json.loads(err)['error']
                 self.assertEqual((inner['code'], inner['message']), (told['code'], told['message']))
                 self.assertIn(inner['code'], allowed)
-                self.assertEqual(told['where'], str(file))
+                self.assertEqual(told['where'].split(', byte ')[0], str(file))
                 if wanted:
                     self.assertEqual(inner['code'], wanted)
         command = [BIN, 'parse', secret]
@@ -329,6 +338,38 @@ class Files(unittest.TestCase):
         self.assertIn('outline "old ftp": ftp://h/x is no http(s) address', err)
         self.assertIn('outline "lost": no address', err)
         self.assertNotIn('secret', err)
+
+    def test_what_is_wrong_with_a_feed_says_in_which_file_and_where(self):
+        inside = self.folder / 'folder'
+        inside.mkdir()
+        cut = inside / 'cut.json'
+        cut.write_text('{"version":"https://jsonfeed.org/version/1.1","items":[{"id":"1"')
+        for words in (['import', cut], ['import', inside], ['parse', cut]):
+            code, out, err = weir('--no-model', '--json', *words, data=self.data, check=False)
+            error = json.loads(err)['error']
+            self.assertEqual((code, error['where']), (1, f'{cut}, byte 64'), err)
+            self.assertTrue(error['remedy'] if words[0] == 'parse' else ';' in error['message'], error)
+        deep = self.put('deep.xml', '<rss><channel>' + '<a>' * 300)
+        self.assertIn(f'{deep}, byte 7', self.refused('import', deep)['where'])
+        # What could be mended is, and that is said.
+        mended = self.put('cut.xml', '<rss version="2.0"><channel><title>Cut</title><item><guid>a</guid><title>A</title></item><item><guid>b</guid><title>B')
+        code, out, err = weir('--no-model', '--json', 'import', mended, data=self.data)
+        self.assertEqual(json.loads(out)['stored'], 2)
+        self.assertIn('ends inside', json.loads(out)['warnings'][0])
+        self.assertIn('cut.xml:   the document ends inside', weir('--no-model', 'import', mended, data=self.data)[2])
+
+    def test_two_feeds_of_one_name_stay_two(self):
+        feed = '<rss version="2.0"><channel><title>Blog</title><link>https://{0}.example/</link><item><guid>1</guid><title>of {0}</title></item></channel></rss>'
+        for name, stored in (('ann', 1), ('bob', 1), ('ann', 0)):
+            code, out, err = weir('--no-model', '--json', 'import', self.put(f'{name}.xml', feed.format(name)), data=self.data)
+            self.assertEqual(json.loads(out)['stored'], stored, name)
+        titles = [item['title'] for item in json.loads(weir('--no-model', '--json', 'list', '--state', 'all', data=self.data)[1])['items']]
+        self.assertTrue({'of ann', 'of bob'} <= set(titles), titles)
+
+    def test_a_list_in_utf_16(self):
+        file = self.folder / 'wide.opml'
+        file.write_bytes('<?xml version="1.0" encoding="utf-16"?><opml version="2.0"><body><outline text="x" xmlUrl="http://127.0.0.1:9/wide"/></body></opml>'.encode('utf-16'))
+        self.assertIn('1 sources added', weir('--no-model', 'import', file, data=self.data)[2])
 
     def test_dates_and_charsets_in_feeds(self):
         """A date that is none is left out, a charset that is none is told apart by the bytes: both are said, and the rest of the feed is there."""

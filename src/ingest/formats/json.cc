@@ -64,7 +64,9 @@ bool claims(const Source& source) {
 }
 
 Status read(const Source& source, Builder& builder) {
-  const json::value value = TRY(parse_json(source.text, std::min<std::size_t>(builder.options.limits.depth, 256)));
+  auto parsed = parse_json(source.text, std::min<std::size_t>(builder.options.limits.depth, 256));
+  if (!parsed && parsed.error().remedy.empty()) parsed.error().remedy = "when it was cut off on the way, fetch it again";
+  const json::value value = TRY(std::move(parsed));
   const json::object* root = value.if_object();
   if (!root) return fail(Code::not_a_feed, say("json_no_object", "JSON, but not an object"), {}, "give a JSON Feed");
   const std::string version = text(*root, "version");
