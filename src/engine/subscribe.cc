@@ -29,6 +29,8 @@ Status answered_well(const FetchReply& reply) {
   if (reply.status == 401)
     return fail(Code::forbidden, say("needs_password", "the server answered {status}", {{"status", reply.status}}), reply.url,
                 "put user and password into the address: https://user:password@host/…");
+  if (reply.status == 429 || reply.status >= 500)
+    return fail(Code::io, say("status_later", "the server answered {status}", {{"status", reply.status}}), reply.url, "try again later");
   return fail(reply.status == 403 ? Code::forbidden : Code::not_found, say("status_at_address", "the server answered {status}", {{"status", reply.status}}),
               reply.url, "check the address");
 }
@@ -69,7 +71,8 @@ Result<Found> find_feed(Poller& poller, Sandbox& sandbox, const Clock& clock, co
 }
 
 std::string with_scheme(std::string_view text) {
-  const std::string_view trimmed = trim(text);
+  std::string_view trimmed = trim(text);
+  trimmed = trimmed.substr(0, trimmed.find('#'));  // a place in a page, nothing that a server sees
   if (trimmed.starts_with("feed://")) return "https://" + std::string(trimmed.substr(7));
   if (trimmed.starts_with("feed:http")) return std::string(trimmed.substr(5));
   return trimmed.find("://") == std::string_view::npos ? "https://" + std::string(trimmed) : std::string(trimmed);

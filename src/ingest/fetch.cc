@@ -137,6 +137,7 @@ struct CurlFetcher::State {
     Duration spent{};        // on the wire, by the hops before this one
     bool permanent = true;   // every hop so far was 301 or 308
     bool undecoded = false;  // asked again without decoding, because nobody knows the coding's name
+    bool plain = false;      // asked again for the body uncompressed, because bytes stood behind the end of what was compressed
     FetchReply reply;
     Hop hop;
 
@@ -341,7 +342,7 @@ struct CurlFetcher::State {
     set(CURLOPT_HTTPHEADER, job.hop.lines);
     set(CURLOPT_USERAGENT, options.user_agent.c_str());
     if (job.undecoded) set(CURLOPT_HTTP_CONTENT_DECODING, 0L);
-    else set(CURLOPT_ACCEPT_ENCODING, "gzip, br, zstd, deflate");
+    else set(CURLOPT_ACCEPT_ENCODING, job.plain ? "identity" : "gzip, br, zstd, deflate");
     if (same_origin(job.target, job.origin) && !(job.origin.username.empty() && job.origin.password.empty())) {
       set(CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BASIC));
       set(CURLOPT_USERNAME, percent_decoded(job.origin.username).c_str());
@@ -501,6 +502,12 @@ struct CurlFetcher::State {
       job->undecoded = true;  // "Content-Encoding: utf-8" and the like: the bytes are as they are
       return again(std::move(job));
     }
+    // libcurl reads to the end of the first compressed stream. What stands behind it may be another piece of the body, or nothing that matters.
+    if (code == CURLE_WRITE_ERROR && hop.headers_done && !job->undecoded && !job->plain) {
+      job->plain = true;
+      return again(std::move(job));
+    }
+    if (code == CURLE_WRITE_ERROR && job->plain && !job->reply.body.empty()) return on_reply(std::move(job), now);
     end_with_error(std::move(job), explain(code, hop));
   }
 

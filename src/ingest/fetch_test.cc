@@ -422,6 +422,22 @@ TEST(Compression, OnceAndHonestly) {
   for (const char* path : {"/twice", "/apart", "/lie"}) EXPECT_EQ(code_of(weir.open(server.url(path))), Code::malformed) << path;
 }
 
+TEST(Compression, WhatStandsBehindItsEnd) {
+  const Server server([](const Exchange& e) {
+    const bool plain = e.header("Accept-Encoding") == "identity";
+    if (e.path() == "/pieces" && plain) return e.reply("200 OK", "", "<rss></rss>");
+    if (e.path() == "/pieces") return e.reply("200 OK", "Content-Encoding: gzip\r\n", gzip("<rss>") + gzip("</rss>"));
+    if (e.path() == "/br") return e.reply("200 OK", "Content-Encoding: br\r\n", brotli("<rss></rss>") + "<!-- by a proxy -->");
+    return e.reply("200 OK", "Content-Encoding: gzip\r\n", gzip("<rss></rss>") + "<!-- by a proxy -->");  // whatever is asked for
+  });
+  Running weir;
+  for (const char* path : {"/pieces", "/garbage", "/br"}) {
+    const auto reply = weir.open(server.url(path));
+    ASSERT_TRUE(reply) << path << ": " << reply.error().text();
+    EXPECT_EQ(reply->body, "<rss></rss>") << path;
+  }
+}
+
 // ---- sizes and times
 
 TEST(Limits, EndlessBodies) {

@@ -107,6 +107,15 @@ class Polling(unittest.TestCase):
         until(lambda: self.source(id)['url'] == self.site.url + '/new')
         self.assertEqual(self.source(id)['health'], 'ok')
 
+    def test_added_by_hand_what_is_down_and_what_is_there_already(self):
+        self.site.paths |= {'/down': (503, {'Retry-After': '60'}, b''), '/busy': (429, {}, b''), '/gone': (404, {}, b''), '/place': (200, {}, rss('P'))}
+        add = lambda path: self.server.post('/api/sources', {'url': self.site.url + path})
+        for path, code, remedy in (('/down', 'io', 'later'), ('/busy', 'io', 'later'), ('/gone', 'not_found', 'check the address')):
+            answer = add(path)
+            self.assertEqual((answer.status, answer.json['error']['code']), (422, code), path)
+            self.assertIn(remedy, answer.json['error']['message'])
+        self.assertEqual((add('/place#top').status, add('/place').status), (201, 409), 'a fragment makes no other feed')
+
     def test_410_stops(self):
         self.site.paths['/gone'] = (410, {}, b'gone')
         [id] = self.imported('/gone')
