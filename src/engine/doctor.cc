@@ -216,7 +216,9 @@ std::vector<Diagnosis> Engine::doctor(bool thorough) {
   std::vector<Diagnosis> out = examine_machine(own.options);
   out.push_back(weir::sandbox(own.sandbox->features()));
   const auto sizes = own.store->reader()->sizes();
-  if (sizes) {
+  if (const Status there = own.store->in_place(); !there) {
+    out.push_back({"database", bad, {said(there.error(), "database_moved")}, say("database_put_back", "stop Weir, put the file back, start again")});
+  } else if (sizes) {
     out.push_back({"database",
                    ok,
                    {say("database_sizes", "{items} items of {sources} sources, schema {schema}, {free} inside it wait for reuse",

@@ -216,6 +216,7 @@ json::object Engine::flow(UserId user) {
 
 Events& Engine::events() { return parts_->events; }
 const guard::Guard& Engine::guard() const { return parts_->guard; }
+Status Engine::database_in_place() const { return parts_->store->in_place(); }
 store::Store& Engine::store() { return *parts_->store; }
 const Clock& Engine::clock() const { return parts_->clock; }
 const EngineOptions& Engine::options() const { return parts_->options; }

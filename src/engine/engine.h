@@ -168,6 +168,7 @@ class Engine {
 
   Events& events();
   const guard::Guard& guard() const;  // the only maker of Sealed<>
+  Status database_in_place() const;   // io: the file was moved or replaced, and nothing is written any more
   store::Store& store();              // for engine/accounts.*
   const Clock& clock() const;
   const EngineOptions& options() const;

@@ -58,6 +58,7 @@ Result<Response> metrics(Call& call) {
 Result<Response> healthz(Call& call) {
   const auto user = call.accounts.first_user();  // one read through the whole store
   if (!user && user.error().code != Code::not_found) return fail(Code::unavailable, "the database cannot be read", {}, "weir doctor");
+  if (!call.engine.database_in_place()) return fail(Code::unavailable, "the database cannot be written", {}, "weir doctor");
   return reply(call, json::object{{"status", "ok"}});
 }
 

@@ -1,6 +1,8 @@
 // What the parts of the store have in common. store/*.cc only.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -11,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "store/codec.h"
@@ -29,6 +32,7 @@ struct Job {
 struct Shared {
   StoreOptions options;
   std::filesystem::path file;
+  std::optional<std::pair<dev_t, ino_t>> identity;  // of the file that was opened
   std::optional<DirLock> lock;
   std::string secret;  // of this database: keys identities and cursors, so that nobody outside can make two ids meet
   Dictionaries dictionaries;
@@ -51,6 +55,7 @@ struct Shared {
   std::vector<std::unique_ptr<Connection>> idle;
   std::size_t opened = 0;
 
+  Status in_place() const;
   void execute(std::deque<Job> batch);  // one commit; answers every job
   void checkpoint_when_due();
 };

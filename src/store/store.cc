@@ -36,6 +36,12 @@ Status sync_path(const std::filesystem::path& path, int flags) {
   return {};
 }
 
+std::optional<std::pair<dev_t, ino_t>> identity_of(const std::filesystem::path& file) {
+  struct stat is{};
+  if (::stat(file.c_str(), &is) != 0) return std::nullopt;
+  return std::pair(is.st_dev, is.st_ino);
+}
+
 // quick_check or integrity_check over a connection of its own.
 Status check(const std::filesystem::path& file, const char* vfs, const char* pragma) {
   const auto connection = TRY(Connection::open(file, Access::read, vfs));
@@ -104,6 +110,7 @@ Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& dir, Sto
   TRY(check_owner(shared->file, options.vfs));
   shared->writer = TRY(Connection::open(shared->file, Access::write, options.vfs, options.normal_sync));
   ::chmod(shared->file.c_str(), 0600);
+  shared->identity = identity_of(shared->file);
   Connection& db = *shared->writer;
   TRY(migrate(db));
   shared->secret = TRY(db.text("SELECT value FROM meta WHERE key='secret'")).value_or("");
@@ -154,6 +161,12 @@ bool run_job(const std::function<Status(Writer&)>& job, Writer& writer, Connecti
 
 }  // namespace
 
+Status Shared::in_place() const {
+  if (identity_of(file) == identity) return {};
+  return fail(Code::io, "the database file was moved or replaced while Weir ran; nothing is written any more", file.string(),
+              "stop Weir, put the file back, start again");
+}
+
 void Shared::execute(std::deque<Job> batch) {
   const auto begun = Steady::now();
   std::vector<std::pair<Job, Status>> ran;
@@ -162,7 +175,8 @@ void Shared::execute(std::deque<Job> batch) {
     const std::scoped_lock holding(writing);
     Connection& db = *writer;
     Writer handle(*this, db);
-    committed = db.run("BEGIN IMMEDIATE");
+    committed = in_place();
+    if (committed) committed = db.run("BEGIN IMMEDIATE");
     // Each log begins with the page that says whose it is: check_owner compares it. (SQLite does not write what stays the same.)
     if (committed && db.wal_pages() == 0) committed = db.run("INSERT OR REPLACE INTO meta VALUES('log', random())");
     while (committed) {
@@ -347,6 +361,7 @@ Status Store::restore(const std::filesystem::path& file, const std::filesystem::
   return done;
 }
 
+Status Store::in_place() const { return shared_->in_place(); }
 Status Store::quick_check() { return check(shared_->file, shared_->options.vfs, "PRAGMA quick_check(1)"); }
 Status Store::integrity_check() { return check(shared_->file, shared_->options.vfs, "PRAGMA integrity_check(1)"); }
 

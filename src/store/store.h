@@ -376,6 +376,8 @@ class Store {
   Status backup(const std::filesystem::path& file);
   // Puts a backup into `dir`, which must have no database. Checks it first: corrupt, refused (newer), exists.
   static Status restore(const std::filesystem::path& file, const std::filesystem::path& dir);
+  // What was opened is still what lies there: io when somebody moved or replaced the file. What is written then would be lost, so nothing is. One stat.
+  Status in_place() const;
   Status quick_check();      // reads everything: seconds at a million items; corrupt names what and says how to restore
   Status integrity_check();  // the slower one, indexes too
   // Trains a compression dictionary for a script that has enough new bodies and none yet; CPU work of a second on the calling thread, outside the

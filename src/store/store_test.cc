@@ -260,6 +260,20 @@ TEST(Store, ADatabaseOfAnotherProgramIsLeftAlone) {
   std::filesystem::remove_all(dir);
 }
 
+TEST(Store, NothingIsWrittenIntoAFileThatWasTakenAway) {
+  TempStore t("moved");
+  OK(t->write([](Writer& w) { return w.add_user("ann", start); }));
+  const auto file = t.dir / "weir.db", away = t.dir / "away.db";
+  std::filesystem::rename(file, away);
+  EXPECT_EQ(t->write([](Writer& w) { return w.add_user("bob", start); }).error().code, Code::io);
+  std::filesystem::copy_file(away, file);
+  EXPECT_EQ(t->write([](Writer& w) { return w.add_user("bob", start); }).error().code, Code::io) << "another file of the same name";
+  EXPECT_FALSE(t->in_place());
+  std::filesystem::rename(away, file);
+  OK(t->in_place());
+  OK(t->write([](Writer& w) { return w.add_user("bob", start); }));
+}
+
 TEST(Store, ACopyOfAFolderIsRestoredWithItsLog) {
   const auto copy = crashed("folder", "ann"), dir = fresh_dir("folder-restored");
   OK(Store::restore(copy / "weir.db", dir));

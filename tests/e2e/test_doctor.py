@@ -79,6 +79,19 @@ class Doctor(unittest.TestCase):
         self.assertIn('restore', database['remedy'])
         self.assertTrue((self.data / 'weir.db').read_bytes().startswith(b'this is no database'), 'nothing was changed')
 
+    def test_a_database_that_is_taken_away_while_weir_runs(self):
+        self.made()
+        with Server(data=self.data) as server:
+            self.assertEqual(server.get('/healthz').status, 200)
+            (self.data / 'weir.db').rename(self.data / 'elsewhere')
+            self.assertEqual(server.get('/healthz').status, 503)
+            self.assertEqual(server.post('/api/sources', {'push': True, 'title': 'P'}).status, 503, 'what would be lost is not acknowledged')
+            database = self.doctor(expect=1)['database']
+            self.assertEqual((database['state'], database['remedy']), ('bad', 'stop Weir, put the file back, start again'))
+            (self.data / 'elsewhere').rename(self.data / 'weir.db')
+            self.assertEqual(server.post('/api/sources', {'push': True, 'title': 'P'}).status, 201)
+            self.assertEqual(server.get('/healthz').status, 200)
+
     def test_rights(self):
         self.made()
         self.data.chmod(0o755)
