@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <random>
 
 #include "math/kernels.h"
@@ -415,7 +416,8 @@ TEST_P(OfRow, Products) {
   for (const Format format : {Format::f32, Format::bf16, Format::int8})
     for (const Epilogue epilogue : {Epilogue::store, Epilogue::add, Epilogue::gelu}) {
       for (std::size_t rows = 1; rows <= 66; ++rows) check_product(*row, format, rows, 64, 64, epilogue, rows % 3);
-      for (const auto& [rows, outputs, inputs] : {std::tuple(33, 96, 384), std::tuple(7, 32, 768), std::tuple(65, 160, 128), std::tuple(3, 384, 1536)})
+      for (const auto& [rows, outputs, inputs] : {std::tuple(33, 96, 384), std::tuple(7, 32, 768), std::tuple(65, 160, 128), std::tuple(3, 384, 1536),
+                                                  std::tuple(131, 40, 832), std::tuple(130, 36, 768), std::tuple(2, 32, 4100)})
         check_product(*row, format, static_cast<std::size_t>(rows), static_cast<std::size_t>(outputs), static_cast<std::size_t>(inputs), epilogue);
     }
 }
@@ -428,6 +430,47 @@ TEST_P(OfRow, ProductsOfAnyShape) {
         for (std::size_t outputs = 1; outputs <= 70; ++outputs) check_product(*row, format, outputs % 5 + 1, outputs, 64, epilogue, by);
         for (std::size_t inputs = 1; inputs <= 130; ++inputs) check_product(*row, format, inputs % 5 + 1, 32, inputs, epilogue, by);
       }
+}
+
+// Some rows, some panels, some groups of a product: the judge's bits, and nothing beside them.
+TEST_P(OfRow, PartsOfAProduct) {
+  const std::size_t rows = 70, inputs = 3 * 384, outputs = 160;
+  const std::vector<float> a = random_floats(rows * inputs, 1, 3), w = random_floats(outputs * inputs, 0.05F, 4), bias = random_floats(outputs, 1, 5);
+  for (const Format format : {Format::f32, Format::int8}) {
+    const Packed packed = Packed::rows(View<const float>(w.data(), outputs, inputs), format);
+    for (const std::size_t groups : {1, 2, 3}) {
+      if (groups > packed.groups()) continue;
+      const std::size_t part = inputs / packed.groups() * groups, steps = packed.steps() / packed.groups() * groups;
+      const auto run = [&](const Kernels& k, Epilogue epilogue) {
+        std::vector<float> scale(96 * groups), shift(scale.size()), out(40 * 100, 0.5F);
+        const std::unique_ptr<void, void (*)(void*)> data(std::aligned_alloc(64, math::Activations::bytes(rows, steps)), std::free);
+        std::memset(data.get(), 0, math::Activations::bytes(rows, steps));
+        const math::Activations to{
+            .format = format, .data = static_cast<std::byte*>(data.get()), .steps = steps, .groups = groups, .scale = scale.data(), .shift = shift.data()};
+        k.quantise(View<const float>(a.data(), rows, part, inputs), nullptr, to, 0);
+        k.product({.a = to,
+                   .row = 32,
+                   .rows = 37,
+                   .w = &packed,
+                   .panel = 1,
+                   .panels = 3,
+                   .group = packed.groups() - groups,
+                   .groups = groups,
+                   .bias = bias.data(),
+                   .out = out.data(),
+                   .out_stride = 100,
+                   .columns = 90,
+                   .epilogue = epilogue});
+        return out;
+      };
+      for (const Epilogue epilogue : {Epilogue::store, Epilogue::add, Epilogue::gelu}) {
+        const std::vector<float> mine = run(*row, epilogue);
+        ASSERT_TRUE(same_bits(mine, run(*kernels(Row::scalar), epilogue))) << groups;
+        for (std::size_t i = 0; i < mine.size(); ++i)
+          if (i / 100 >= 37 || i % 100 >= 90) { ASSERT_EQ(mine[i], 0.5F); }
+      }
+    }
+  }
 }
 
 // The greatest that 8 bits can be, side by side: sums of 16 bits would saturate.

@@ -358,26 +358,16 @@ void layer_norm_all(View<float> x, const float* scale, const float* shift, float
 
 // ---------------------------------------------------------------------------------------------------------------- products
 
-// A tile: R rows by H halves of a panel (16 outputs each), over `steps` steps; the sums stay in registers. A row without products of 8 bits multiplies
-// 16-bit ones (Lanes::int8_bytes = 2): activations are widened here a step at a time, weights too, unless the caller widened the panel for many tiles before.
 template <Format format>
 using Sum = std::conditional_t<format == Format::int8, I, F>;
 template <Format format>
-constexpr size_t wide = format == Format::int8 ? Lanes::int8_bytes : 1;
-constexpr size_t most_wide_steps = 24;  // 48 KiB
+constexpr size_t wide = format == Format::int8 ? Lanes::int8_bytes : 1;  // 2: both operands were widened to words of 16 bits
 
-template <Format format, int R, int H, class L = Lanes>  // a parameter: only a wide row has the functions that widen
-inline __attribute__((always_inline)) void tile(const std::byte* a, const std::byte* b, const std::byte* widened, size_t steps, Sum<format> (&sum)[R][H]) {
+// A tile: R rows, of the given stride from step to step, by H halves of a panel (16 outputs each), over `steps` steps; the sums stay in registers.
+template <Format format, int R, int H>
+inline __attribute__((always_inline)) void tile(const std::byte* x, size_t stride, const std::byte* y, size_t steps, Sum<format> (&sum)[R][H]) {
   constexpr size_t W = wide<format>;
-  for (size_t s = 0; s < steps; ++s) {
-    const std::byte *x = a + s * Activations::step_stride, *y = b + s * Packed::panel_outputs * Packed::step_bytes;
-    alignas(64) std::byte x_wide[W == 2 ? R * 128 : 1], y_wide[W == 2 ? 2048 : 1];
-    if constexpr (W == 2) {
-      L::template widen_rows<R>(x, x_wide);
-      if (widened == nullptr) L::widen_weights(y, y_wide);
-      x = x_wide;
-      y = widened == nullptr ? y_wide : widened + s * 2048;
-    }
+  for (size_t s = 0; s < steps; ++s, x += stride, y += Packed::panel_outputs * Packed::step_bytes)
     for (size_t g = 0; g < 16; ++g) {
       typename Lanes::template Loaded<format> w[H];
       WEIR_UNROLL for (int h = 0; h < H; ++h) w[h] = Lanes::template weights<format>(y + h * 1024 + g * 64 * W);
@@ -385,6 +375,20 @@ inline __attribute__((always_inline)) void tile(const std::byte* a, const std::b
         const auto v = Lanes::template broadcast<format>(x + r * 64 * W + g * 4);
         WEIR_UNROLL for (int h = 0; h < H; ++h) Lanes::template multiply_add<format>(v, w[h], sum[r][h]);
       }
+    }
+}
+
+// What the sums of group g stand for, added to what was before: scale · (w_scale · Σ) + shift · w_sum + before(r, h).
+template <int R, int H, class Before>
+inline __attribute__((always_inline)) void add_group(const Product& p, size_t g, size_t row, size_t column, const I (&sum)[R][H], Before before,
+                                                     F (&total)[R][H]) {
+  const float *scales = p.w->scales() + column, *sums = p.w->sums(p.group + g) + column;
+  WEIR_UNROLL for (int r = 0; r < R; ++r) {
+    const size_t at = (row + r) * p.a.groups + g;
+    const F scale = Lanes::set(p.a.scale[at]), shift = Lanes::set(p.a.shift[at]);
+    WEIR_UNROLL for (int h = 0; h < H; ++h) {
+      const F product = Lanes::mul(Lanes::to_float(sum[r][h]), Lanes::load(scales + h * 16));
+      total[r][h] = Lanes::fma(product, scale, Lanes::fma(shift, Lanes::load(sums + h * 16), before(r, h)));
     }
   }
 }
@@ -403,85 +407,136 @@ inline __attribute__((always_inline)) void finish(F v, float* out, size_t column
 
 // R rows from `row` by H halves of a panel from `column`, every group; all of it goes to `out`.
 template <Format format, Epilogue epilogue, int R, int H>
-inline __attribute__((always_inline)) void block(const Product& p, size_t row, size_t column, const F (&bias)[H], const std::byte* widened, float* out,
-                                                 size_t stride) {
+inline __attribute__((always_inline)) void block(const Product& p, size_t row, size_t column, const F (&bias)[H], float* out, size_t stride) {
+  constexpr size_t step = Activations::step_stride;
   const size_t per_group = p.w->steps() / p.w->groups();
   const std::byte* a = p.a.at(row);
   const std::byte* b = p.w->panel(column / 32) + p.group * per_group * 2048 + column % 32 * 64;
+  F total[R][H];
   if constexpr (format != Format::int8) {
-    F sum[R][H];
-    WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h) sum[r][h] = Lanes::zero();
-    tile<format, R, H>(a, b, nullptr, p.groups * per_group, sum);
-    WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h)
-      finish<format, epilogue>(Lanes::add(sum[r][h], bias[h]), out + static_cast<size_t>(r) * stride + h * 16, 16);
+    WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h) total[r][h] = Lanes::zero();
+    tile<format, R, H>(a, step, b, p.groups * per_group, total);
+    WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h) total[r][h] = Lanes::add(total[r][h], bias[h]);
   } else {
-    F total[R][H];
-    const auto add_group = [&](size_t g, auto before) __attribute__((always_inline)) {  // scale · (w_scale · Σ) + shift · w_sum + what was before
+    const auto group = [&](size_t g, auto before) __attribute__((always_inline)) {
       I sum[R][H];
       WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h) sum[r][h] = Lanes::zero_sum();
-      tile<format, R, H>(a + g * per_group * Activations::step_stride, b + g * per_group * 2048, widened == nullptr ? nullptr : widened + g * per_group * 2048,
-                         per_group, sum);
-      const float *scales = p.w->scales() + column, *sums = p.w->sums(p.group + g) + column;
-      WEIR_UNROLL for (int r = 0; r < R; ++r) {
-        const size_t at = (row + r) * p.a.groups + g;
-        const F scale = Lanes::set(p.a.scale[at]), shift = Lanes::set(p.a.shift[at]);
-        WEIR_UNROLL for (int h = 0; h < H; ++h) {
-          const F product = Lanes::mul(Lanes::to_float(sum[r][h]), Lanes::load(scales + h * 16));
-          total[r][h] = Lanes::fma(product, scale, Lanes::fma(shift, Lanes::load(sums + h * 16), before(r, h)));
-        }
-      }
+      tile<format, R, H>(a + g * per_group * step, step, b + g * per_group * 2048, per_group, sum);
+      add_group<R, H>(p, g, row, column, sum, before, total);
     };
-    add_group(0, [&](int, int h) { return bias[h]; });  // apart, for the totals of a single group need no registers beside its sums
-    for (size_t g = 1; g < p.groups; ++g) add_group(g, [&](int r, int h) { return total[r][h]; });
-    WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h)
-      finish<format, epilogue>(total[r][h], out + static_cast<size_t>(r) * stride + h * 16, 16);
+    group(0, [&](int, int h) { return bias[h]; });  // apart, for the totals of a single group need no registers beside its sums
+    for (size_t g = 1; g < p.groups; ++g) group(g, [&](int r, int h) { return total[r][h]; });
   }
+  WEIR_UNROLL for (int r = 0; r < R; ++r) WEIR_UNROLL for (int h = 0; h < H; ++h)
+    finish<format, epilogue>(total[r][h], out + static_cast<size_t>(r) * stride + h * 16, 16);
 }
 
 // The same where less than R rows or H halves are wanted: through a tile of their size.
 template <Format format, Epilogue epilogue, int R, int H>
-__attribute__((noinline)) void part_of_block(const Product& p, size_t row, size_t column, const F (&bias)[H], const std::byte* widened, float* out,
-                                             size_t rows, size_t columns) {
+__attribute__((noinline)) void part_of_block(const Product& p, size_t row, size_t column, const F (&bias)[H], float* out, size_t rows,
+                                             size_t columns) {
   alignas(64) float whole[R * H * 16];
   const auto each = [&](auto move) {
     for (size_t r = 0; r < rows; ++r)
       for (size_t c = 0; c < columns; c += 16) move(out + r * p.out_stride + c, whole + r * H * 16 + c, left(columns, c));
   };
   if (epilogue == Epilogue::add) each([](const float* from, float* to, size_t n) { Lanes::store(to, Lanes::load(from, n, 0.0F)); });
-  if (R > 4 && rows <= 4) block<format, epilogue, 4, H>(p, row, column, bias, widened, whole, H * 16);
-  else block<format, epilogue, R, H>(p, row, column, bias, widened, whole, H * 16);
+  if (R > 4 && rows <= 4) block<format, epilogue, 4, H>(p, row, column, bias, whole, H * 16);
+  else block<format, epilogue, R, H>(p, row, column, bias, whole, H * 16);
   each([](float* to, const float* from, size_t n) { Lanes::store(to, Lanes::load(from), n); });
 }
 
 // A panel is read once and used by all blocks of rows while it is in L1.
-template <Format format, Epilogue epilogue, class L = Lanes>
+template <Format format, Epilogue epilogue>
 void product_as(const Product& p) {
   constexpr int R = Lanes::rows, H = Lanes::halves;
-  const size_t end = p.row + p.rows, per_group = p.w->steps() / p.w->groups(), steps = p.groups * per_group;
-  alignas(64) std::byte wide_panel[wide<format> == 2 ? most_wide_steps * 2048 : 1];
-  const std::byte* const widened = wide<format> == 2 && steps <= most_wide_steps ? wide_panel : nullptr;
+  const size_t end = p.row + p.rows;
   for (size_t at = 0; at < least(p.columns, p.panels * 32); at += H * 16) {
     const size_t column = p.panel * 32 + at, columns = least(H * 16, p.columns - at);
     F bias[H];
     for (int h = 0; h < H; ++h) bias[h] = p.bias != nullptr ? Lanes::load(p.bias + column + h * 16, left(columns, h * 16), 0.0F) : Lanes::zero();
-    if constexpr (wide<format> == 2) {
-      const std::byte* b = p.w->panel(column / 32) + p.group * per_group * 2048 + column % 32 * 64;
-      for (size_t s = 0; widened != nullptr && s < steps; ++s) L::widen_weights(b + s * 2048, wide_panel + s * 2048);
-    }
     float* out = p.out + at;
     for (size_t row = p.row; row < end; row += R, out += R * p.out_stride) {
       const size_t rows = least(R, end - row);
-      if (rows == R && columns == H * 16) block<format, epilogue, R, H>(p, row, column, bias, widened, out, p.out_stride);
-      else part_of_block<format, epilogue, R, H>(p, row, column, bias, widened, out, rows, columns);
+      if (rows == R && columns == H * 16) block<format, epilogue, R, H>(p, row, column, bias, out, p.out_stride);
+      else part_of_block<format, epilogue, R, H>(p, row, column, bias, out, rows, columns);
     }
   }
 }
 
+// int8 where a row multiplies words of 16 bits (Lanes::int8_bytes = 2). By 384 inputs at a time, so that L1 holds it, a panel's weights are widened once for
+// many rows and a few rows' activations once for both halves of the panel. What a tile came to is kept until its next inputs: its total after each of several
+// groups, which have 384 inputs each; its sums in the midst of an only group.
+template <int R>
+struct Kept {
+  I sum[R][1];
+  F total[R][1];
+};
+
+struct Steps {  // of one group
+  size_t first, count, group;
+  bool begin_it, end_it;
+};
+
+// Some steps of R rows from `row` by the 16 outputs from `at`; behind the last group it goes to p.out.
+template <Epilogue epilogue, int R>
+inline __attribute__((always_inline)) void widened_tile(const Product& p, size_t row, size_t at, const Steps& s, const std::byte* x, const std::byte* y,
+                                                        Kept<R>& kept) {
+  const size_t column = p.panel * 32 + at, columns = left(p.columns, at);
+  I sum[R][1];
+  WEIR_UNROLL for (int r = 0; r < R; ++r) sum[r][0] = s.begin_it ? Lanes::zero_sum() : kept.sum[r][0];
+  tile<Format::int8, R, 1>(x, R * 128, y, s.count, sum);
+  if (!s.end_it) {
+    WEIR_UNROLL for (int r = 0; r < R; ++r) kept.sum[r][0] = sum[r][0];
+    return;
+  }
+  if (s.group == 0) {
+    const F bias = p.bias != nullptr ? Lanes::load(p.bias + column, columns, 0.0F) : Lanes::zero();
+    WEIR_UNROLL for (int r = 0; r < R; ++r) kept.total[r][0] = bias;
+  }
+  add_group<R, 1>(p, s.group, row, column, sum, [&](int r, int) { return kept.total[r][0]; }, kept.total);
+  if (s.group + 1 < p.groups) return;
+  float* out = p.out + (row - p.row) * p.out_stride + at;
+  for (size_t r = 0; r < least(R, p.row + p.rows - row); ++r, out += p.out_stride) finish<Format::int8, epilogue>(kept.total[r][0], out, columns);
+}
+
+template <Epilogue epilogue, class L = Lanes>  // a parameter: only a wide row has the functions that widen
+void product_widened(const Product& p) {
+  constexpr int R = L::rows;
+  constexpr size_t most_steps = 6, most_rows = 128, half = most_steps * 2048;
+  alignas(64) std::byte x[most_steps * R * 128], y[2 * half];
+  Kept<R> kept[most_rows / R][2];
+  const size_t end = p.row + p.rows, width = least(p.columns, p.panels * 32), per_group = p.w->steps() / p.w->groups(), steps = p.groups * per_group;
+  for (size_t first = p.row; first < end; first += most_rows)
+    for (size_t at = 0; at < width; at += 32)
+      for (Steps s{}; s.first < steps; s.first += s.count) {
+        const size_t in_group = s.first % per_group;
+        s.count = least(most_steps, per_group - in_group);
+        s.group = s.first / per_group;
+        s.begin_it = in_group == 0;
+        s.end_it = in_group + s.count == per_group;
+        const std::byte* b = p.w->panel(p.panel + at / 32) + (p.group * per_group + s.first) * 2048;
+        for (size_t i = 0; i < s.count * 2; ++i) L::widen_weights(b + i * 1024, y + i % 2 * half + i / 2 * 2048);
+        for (size_t row = first; row < least(end, first + most_rows); row += R) {
+          const std::byte* a = p.a.at(row) + s.first * Activations::step_stride;
+          for (size_t i = 0; i < s.count; ++i) L::template widen_rows<R>(a + i * Activations::step_stride, x + i * R * 128);
+          for (size_t h = 0; h < 2 && at + h * 16 < width; ++h)
+            widened_tile<epilogue, R>(p, row, at + h * 16, s, x, y + h * half, kept[(row - first) / R][h]);
+        }
+      }
+}
+
+template <Format format, Epilogue epilogue>
+void product_of(const Product& p) {
+  if constexpr (wide<format> == 2) product_widened<epilogue>(p);
+  else product_as<format, epilogue>(p);
+}
+
 template <Format format>
 void product_of(const Product& p) {
-  if (p.epilogue == Epilogue::store) product_as<format, Epilogue::store>(p);
-  else if (p.epilogue == Epilogue::add) product_as<format, Epilogue::add>(p);
-  else product_as<format, Epilogue::gelu>(p);
+  if (p.epilogue == Epilogue::store) product_of<format, Epilogue::store>(p);
+  else if (p.epilogue == Epilogue::add) product_of<format, Epilogue::add>(p);
+  else product_of<format, Epilogue::gelu>(p);
 }
 
 void product_all(const Product& p) {
