@@ -40,7 +40,7 @@ constexpr Promise promises[] = {
     {"hidden pairs are not there", "HiddenPairsAreNotThere", [](const FormRow& row) { return row.logits; }},
     {"the same key twice is a bias of log 2", "TwiceTheSameKeyIsABiasOfLogTwo", [](const FormRow& row) { return row.logits; }},
     {"temperature → 0: the greatest; → ∞: the mean", "LimitsOfTemperature", [](const FormRow& row) { return row.logits; }},
-    {"weights change by at most half of what their logits do (sparsemax's by all)", "WeightsChangeByHalfOfTheirLogits",
+    {"weights change by at most half of what their logits do (sparsemax's and entmax-1.5's by all; not top-k's)", "WeightsChangeByHalfOfTheirLogits",
      [](const FormRow& row) { return row.logits; }},
     {"what comes later changes nothing before it", "CausalPrefix", [](const FormRow& row) { return row.causal; }},
     {"all later by as many places: the same", "OnlyDistancesCount", [](const FormRow& row) { return row.causal; }},

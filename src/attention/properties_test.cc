@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <functional>
 #include <limits>
@@ -136,11 +137,12 @@ TEST(Properties, ShiftedLogitsChangeNothing) {
           });
 }
 
-TEST(Properties, WeightsChangeByHalfOfTheirLogits) {  // at most; sparsemax's by all of it
+TEST(Properties, WeightsChangeByHalfOfTheirLogits) {  // at most; the sparse ones' by all of it; top-k's jump
   for_all([](const FormRow& r) { return r.logits; },
           [](const FormRow& row, std::uint64_t seed) {
             Case<double> c = draw(row, seed, {.target = false, .normalisers = false});
-            if (seed % 2 == 0) c.settings.normaliser = Normaliser::sparsemax;
+            c.settings.normaliser = std::array{Normaliser::softmax, Normaliser::sparsemax, Normaliser::entmax15, Normaliser::sigmoid}[seed % 4];
+            const bool sparse = c.settings.normaliser == Normaliser::sparsemax || c.settings.normaliser == Normaliser::entmax15;
             if (c.bias.columns == 0) c.bias = Array<double>(c.queries(), c.k.rows);
             const Output<double> before = run(c);
             Draw d{seed};
@@ -154,7 +156,7 @@ TEST(Properties, WeightsChangeByHalfOfTheirLogits) {  // at most; sparsemax's by
                 weights += std::pow(after.weights.row(r)[j] - before.weights.row(r)[j], 2);
                 logits += std::pow(far * moved.row(r % c.queries())[j] / c.settings.temperature, 2);
               }
-              ASSERT_LE(std::sqrt(weights), (seed % 2 == 0 ? 1 : 0.5) * std::sqrt(logits) + 1e-12) << c.text();
+              ASSERT_LE(std::sqrt(weights), (sparse ? 1 : 0.5) * std::sqrt(logits) + 1e-12) << c.text();
             }
           });
 }
@@ -214,40 +216,59 @@ TEST(Properties, OutcomesFollowTheOrderOfQueries) {
           });
 }
 
+// What Mask::keys hides may hold anything, NaN too, and its gradients are zero to the bit.
+template <class T>
+void masked_keys_are_not_there(Case<T> c, std::uint64_t seed) {
+  Draw d{seed};
+  if (c.keys.empty()) c.keys.assign(c.k.rows, 1);
+  c.keys[d.from(0, c.k.rows - 1)] = 0;
+  const bool all = d.one_in(20);
+  if (all) std::ranges::fill(c.keys, std::uint8_t{0});
+  const bool weights = d.one_in(2);
+  const Output<T> o = run(c, weights);
+  if (all && c.settings.form != Form::multi_head) { ASSERT_EQ(greatest(o.out.values), 0) << c.text(); }
+  const Array<T> d_out = as<T>(d.array(o.out.rows, o.out.columns));
+  const Gradients<T> g = run_back(c, o, d_out);
+  if (all) {
+    for (const auto* x : {&g.q, &g.k, &g.v, &g.bias}) ASSERT_EQ(greatest(x->values), 0) << c.text();
+    for (const auto& p : g.parameters)
+      if (p.name != "wo.bias") { ASSERT_EQ(greatest(p.value.values), 0) << p.name << c.text(); }
+  }
+  Case<T> other = c;
+  for (std::size_t j = 0; j < c.k.rows; ++j) {
+    if (c.keys[j] != 0) continue;
+    const T anything = d.one_in(2) ? std::numeric_limits<T>::quiet_NaN() : d.one_in(2) ? std::numeric_limits<T>::infinity() : T{1e9};
+    std::ranges::fill(other.k.row(j), anything);
+    if (other.v.columns != 0) std::ranges::fill(other.v.row(j), anything);
+    if (!other.age.empty()) other.age[j] = anything;
+    if (!other.importance.empty()) other.importance[j] = anything;
+    for (std::size_t i = 0; i < other.bias.rows; ++i) other.bias.row(i)[j] = anything;
+    for (std::size_t r = 0; r < o.weights.rows; ++r) ASSERT_EQ(o.weights.row(r)[j], 0) << c.text();
+    for (const T x : g.k.row(j)) ASSERT_EQ(x, 0) << c.text();
+    if (g.v.columns != 0) {
+      for (const T x : g.v.row(j)) ASSERT_EQ(x, 0) << c.text();
+    }
+    for (std::size_t i = 0; i < g.bias.rows; ++i) ASSERT_EQ(g.bias.row(i)[j], 0) << c.text();
+    if (!g.age.empty()) { ASSERT_EQ(g.age[j], 0) << c.text(); }
+    if (!g.importance.empty()) { ASSERT_EQ(g.importance[j], 0) << c.text(); }
+  }
+  const Output<T> again = run(other, weights);
+  ASSERT_EQ(again.out.values, o.out.values) << c.text();
+  ASSERT_EQ(again.weights.values, o.weights.values) << c.text();
+  const Gradients<T> h = run_back(other, o, d_out);
+  ASSERT_EQ(h.q.values, g.q.values) << c.text();
+  ASSERT_EQ(h.k.values, g.k.values) << c.text();
+  ASSERT_EQ(h.v.values, g.v.values) << c.text();
+  ASSERT_EQ(h.bias.values, g.bias.values) << c.text();
+  for (std::size_t p = 0; p < g.parameters.size(); ++p) ASSERT_EQ(h.parameters[p].value.values, g.parameters[p].value.values) << c.text();
+}
+
 TEST(Properties, MaskedKeysAreNotThere) {
   for_all([](const FormRow&) { return true; },
           [](const FormRow& row, std::uint64_t seed) {
-            Case<double> c = draw(row, seed);
-            Draw d{seed};
-            if (c.keys.empty()) c.keys.assign(c.k.rows, 1);
-            c.keys[d.from(0, c.k.rows - 1)] = 0;
-            if (d.one_in(20)) std::ranges::fill(c.keys, std::uint8_t{0});
-            const Output<double> o = run(c, false);
-            const Array<double> d_out = d.array(o.out.rows, o.out.columns);
-            const Gradients<double> g = run_back(c, o, d_out);
-            Case<double> other = c;
-            for (std::size_t j = 0; j < c.k.rows; ++j) {
-              if (c.keys[j] != 0) continue;
-              const double anything = d.one_in(2) ? std::numeric_limits<double>::quiet_NaN() : d.one_in(2) ? std::numeric_limits<double>::infinity() : 1e9;
-              std::ranges::fill(other.k.row(j), anything);
-              if (other.v.columns != 0) std::ranges::fill(other.v.row(j), anything);
-              if (!other.age.empty()) other.age[j] = anything;
-              if (!other.importance.empty()) other.importance[j] = anything;
-              for (std::size_t i = 0; i < other.bias.rows; ++i) other.bias.row(i)[j] = anything;
-              for (const double x : g.k.row(j)) ASSERT_EQ(x, 0) << c.text();
-              if (g.v.columns != 0) {
-                for (const double x : g.v.row(j)) ASSERT_EQ(x, 0) << c.text();
-              }
-              for (std::size_t i = 0; i < g.bias.rows; ++i) ASSERT_EQ(g.bias.row(i)[j], 0) << c.text();
-              if (!g.age.empty()) { ASSERT_EQ(g.age[j], 0) << c.text(); }
-              if (!g.importance.empty()) { ASSERT_EQ(g.importance[j], 0) << c.text(); }
-            }
-            ASSERT_EQ(run(other, false).out.values, o.out.values) << c.text();
-            const Gradients<double> h = run_back(other, o, d_out);
-            ASSERT_EQ(h.q.values, g.q.values) << c.text();
-            ASSERT_EQ(h.k.values, g.k.values) << c.text();
-            ASSERT_EQ(h.v.values, g.v.values) << c.text();
-            for (std::size_t p = 0; p < g.parameters.size(); ++p) ASSERT_EQ(h.parameters[p].value.values, g.parameters[p].value.values) << c.text();
+            const Case<double> c = draw(row, seed, {.most = seed % 50 == 0 ? 150UL : 9UL});  // some of several tiles
+            ASSERT_NO_FATAL_FAILURE(masked_keys_are_not_there(c, seed));
+            ASSERT_NO_FATAL_FAILURE(masked_keys_are_not_there(as_float(c), seed));
           });
 }
 
@@ -264,6 +285,14 @@ TEST(Properties, HiddenPairsAreNotThere) {
             const Output<double> a = run(c), b = run(said);
             ASSERT_NO_FATAL_FAILURE(expect_near(a.out.values, b.out.values, 1e-12, c.text()));
             ASSERT_NO_FATAL_FAILURE(expect_near(a.weights.values, b.weights.values, 1e-12, c.text()));
+            Draw d{seed};
+            const Array<double> d_out = d.array(a.out.rows, a.out.columns);
+            const Gradients<double> ga = run_back(c, a, d_out), gb = run_back(said, b, d_out);
+            for (const auto& [x, y] : {std::pair{&ga.q, &gb.q}, std::pair{&ga.k, &gb.k}, std::pair{&ga.v, &gb.v}, std::pair{&ga.bias, &gb.bias}})
+              ASSERT_NO_FATAL_FAILURE(expect_near(x->values, y->values, 1e-10, c.text()));
+            for (std::size_t i = 0; i < ga.bias.rows; ++i)
+              for (std::size_t j = 0; j < c.k.rows; ++j)
+                if (!c.sees(i, j)) { ASSERT_EQ(ga.bias.row(i)[j], 0) << c.text(); }
           });
 }
 
@@ -406,6 +435,10 @@ TEST(Properties, ChunksMergeIntoTheWhole) {
             const std::size_t cut = d.from(0, c.k.rows);
             std::vector<std::size_t> all = count_to(c.k.rows), left(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(cut)),
                                      right(all.begin() + static_cast<std::ptrdiff_t>(cut), all.end());
+            const Case<float> f = as_float(c);
+            const Result<Output<float>> narrow = merge(run(keys_of(f, left)), run(keys_of(f, right)), f.heads());
+            ASSERT_TRUE(narrow.has_value()) << narrow.error().text() << c.text();
+            ASSERT_NO_FATAL_FAILURE(expect_near(narrow->out.values, run(f).out.values, 2e-5, c.text()));
             const Output<double> whole = run(c), a = run(keys_of(c, left)), b = run(keys_of(c, right));
             const Result<Output<double>> merged = merge(a, b, c.heads());
             ASSERT_TRUE(merged.has_value()) << merged.error().text() << c.text();
@@ -421,49 +454,56 @@ TEST(Properties, ChunksMergeIntoTheWhole) {
           });
 }
 
+template <class T>
+void a_stream_says_what_the_batch_says(Case<T> c, const FormRow& row, std::uint64_t seed) {
+  const bool window = row.form == Form::dot_product || row.form == Form::multi_head,
+             fixed = row.has_query && row.form != Form::linear && row.form != Form::performer && !window;
+  Draw d{seed};
+  const std::size_t keys = c.k.rows;
+  if (row.has_query) c.q = rows_of(c.q, {0});
+  std::vector<T> dt(keys);
+  if (row.form == Form::time_decayed) {
+    if (c.settings.tau == 0) c.settings.tau = 5;
+    for (T& x : dt) x = static_cast<T>(d.unit());
+    dt[0] = 0;
+  }
+  if (row.form == Form::linear && d.one_in(2)) c.settings.decay = 0.5 + 0.5 * d.unit();
+  const std::size_t reach = d.from(1, 12);
+  Result<Stream<T>> stream =
+      start_stream<T>(c.settings, c.parameters, c.k.columns, c.v.columns, fixed ? View<const T>(c.q) : View<const T>{}, window ? reach : 0);
+  ASSERT_TRUE(stream.has_value()) << stream.error().text() << c.text();
+  const std::size_t stop = d.from(1, keys);
+  for (std::size_t j = 0; j < stop; ++j) {
+    const Status status = push<T>(*stream, c.k.row(j), c.v.columns == 0 ? std::span<T>{} : c.v.row(j), dt[j], c.importance.empty() ? 1 : c.importance[j]);
+    ASSERT_TRUE(status.has_value()) << status.error().text();
+  }
+  const Result<std::vector<T>> streamed = ask<T>(*stream, fixed || !row.has_query ? std::span<T>{} : c.q.row(0));
+  ASSERT_TRUE(streamed.has_value()) << streamed.error().text();
+  Case<T> batch = keys_of(c, count_to(stop));
+  if (row.form == Form::time_decayed) {
+    batch.age.assign(stop, 0);
+    for (std::size_t j = stop - 1; j > 0; --j) batch.age[j - 1] = batch.age[j] + dt[j];
+  }
+  if (!fixed && row.has_query) {  // the query stands where the last key does
+    batch.q = Array<T>(stop, c.q.columns);
+    std::ranges::copy(c.q.row(0), batch.q.row(stop - 1).data());
+    batch.mask.causal = true;
+    batch.mask.window = window ? reach : 0;
+  }
+  const Output<T> o = run(batch);
+  std::vector<T> last = o.out.values;
+  if (!fixed && row.has_query) last.assign(o.out.row(stop - 1).begin(), o.out.row(stop - 1).end());
+  ASSERT_NO_FATAL_FAILURE(expect_near(*streamed, last, sizeof(T) == 8 ? 1e-10 : 2e-5, c.text()));
+}
+
 TEST(Properties, AStreamSaysWhatTheBatchSays) {
   for_all([](const FormRow& r) { return r.streams; },
           [](const FormRow& row, std::uint64_t seed) {
-            const bool window = row.form == Form::dot_product || row.form == Form::multi_head,
-                       fixed = row.has_query && row.form != Form::linear && row.form != Form::performer && !window;
-            Case<double> c = draw(row, seed, {.order = false, .keys = false, .bias = false, .target = false, .normalisers = window});
-            Draw d{seed};
-            const std::size_t keys = c.k.rows;
-            if (row.has_query) c.q = rows_of(c.q, {0});
-            std::vector<double> dt(keys);
-            if (row.form == Form::time_decayed) {
-              if (c.settings.tau == 0) c.settings.tau = 5;
-              for (double& x : dt) x = d.unit();
-              dt[0] = 0;
-            }
-            if (row.form == Form::linear && d.one_in(2)) c.settings.decay = 0.5 + 0.5 * d.unit();
-            const std::size_t reach = d.from(1, 12);
-            Result<Stream<double>> stream = start_stream<double>(c.settings, c.parameters, c.k.columns, c.v.columns,
-                                                                 fixed ? View<const double>(c.q) : View<const double>{}, window ? reach : 0);
-            ASSERT_TRUE(stream.has_value()) << stream.error().text() << c.text();
-            const std::size_t stop = d.from(1, keys);
-            for (std::size_t j = 0; j < stop; ++j) {
-              const Status status =
-                  push<double>(*stream, c.k.row(j), c.v.columns == 0 ? std::span<double>{} : c.v.row(j), dt[j], c.importance.empty() ? 1 : c.importance[j]);
-              ASSERT_TRUE(status.has_value()) << status.error().text();
-            }
-            const Result<std::vector<double>> streamed = ask<double>(*stream, fixed || !row.has_query ? std::span<double>{} : c.q.row(0));
-            ASSERT_TRUE(streamed.has_value()) << streamed.error().text();
-            Case<double> batch = keys_of(c, count_to(stop));
-            if (row.form == Form::time_decayed) {
-              batch.age.assign(stop, 0);
-              for (std::size_t j = stop - 1; j > 0; --j) batch.age[j - 1] = batch.age[j] + dt[j];
-            }
-            if (!fixed && row.has_query) {  // the query stands where the last key does
-              batch.q = Array<double>(stop, c.q.columns);
-              std::ranges::copy(c.q.row(0), batch.q.row(stop - 1).data());
-              batch.mask.causal = true;
-              batch.mask.window = window ? reach : 0;
-            }
-            const Output<double> o = run(batch);
-            std::vector<double> last = o.out.values;
-            if (!fixed && row.has_query) last.assign(o.out.row(stop - 1).begin(), o.out.row(stop - 1).end());
-            ASSERT_NO_FATAL_FAILURE(expect_near(*streamed, last, 1e-10, c.text()));
+            const bool window = row.form == Form::dot_product || row.form == Form::multi_head;
+            const Case<double> c =
+                draw(row, seed, {.order = false, .keys = false, .bias = false, .target = false, .normalisers = window, .most = seed % 50 == 0 ? 100UL : 9UL});
+            ASSERT_NO_FATAL_FAILURE(a_stream_says_what_the_batch_says(c, row, seed));
+            ASSERT_NO_FATAL_FAILURE(a_stream_says_what_the_batch_says(as_float(c), row, seed));
           });
 }
 
@@ -669,14 +709,15 @@ std::vector<double> logits(Draw& d, double size) {
   return z;
 }
 
-TEST(Normalisers, AreLipschitz) {  // softmax ½, sparsemax 1
+TEST(Normalisers, AreLipschitz) {  // softmax ½, the sparse ones 1, sigmoid ¼
   for (std::uint64_t seed = 1; seed <= repeats * 10; ++seed) {
     Draw d{seed};
     const std::vector<double> z = logits(d, 3);
     std::vector<double> other = z;
     const double far = std::pow(10, -3 + 4 * d.unit());
     for (double& x : other) x += far * d.normal();
-    for (const auto& [normaliser, bound] : {std::pair{Normaliser::softmax, 0.5}, std::pair{Normaliser::sparsemax, 1.0}}) {
+    for (const auto& [normaliser, bound] : {std::pair{Normaliser::softmax, 0.5}, std::pair{Normaliser::sparsemax, 1.0}, std::pair{Normaliser::entmax15, 1.0},
+                                            std::pair{Normaliser::sigmoid, 0.25}}) {
       std::vector<double> p = z, q = other;
       normalise<double>(normaliser, 1, p);
       normalise<double>(normaliser, 1, q);
