@@ -443,14 +443,13 @@ class Scanner {
     }
     const bool touches_digit = begin && is_digit(text_[begin - 1]);
     if (touches_digit && (word == "T" || word == "t") && (is_digit(peek()) || peek() == '\0')) return;
-    if (fields_.month == unset && word.size() >= 3)
-      if (const int month = month_of(word)) {
-        // A weekday that begins like a month (Spanish martes, German … none) stands in front with nothing read yet and a comma behind.
-        if (!(count_ == 0 && peek() == ',')) {
-          fields_.month = month;
-          named_month_ = true;
-          return;
-        }
+    // A weekday may begin like a month (mar. of mardi, martes, martedì; maandag): then it stands in front, and the month's own name comes behind it.
+    if ((fields_.month == unset || (weekday_perhaps_ && fields_.hour == unset)) && word.size() >= 3)
+      if (const int month = month_of(word); month && !(count_ == 0 && peek() == ',')) {
+        weekday_perhaps_ = fields_.month == unset && count_ == 0;
+        fields_.month = month;
+        named_month_ = true;
+        return;
       }
     strange_ = true;
     if (fields_.hour != unset && !fields_.offset) {
@@ -529,7 +528,7 @@ class Scanner {
   Fields fields_;
   std::array<Number, 3> numbers_{};
   int count_ = 0;
-  bool bad_ = false, named_month_ = false, strange_ = false;  // strange: a word that says nothing
+  bool bad_ = false, named_month_ = false, strange_ = false, weekday_perhaps_ = false;  // strange: a word that says nothing
 };
 
 int two(const char* p) { return is_digit(p[0]) && is_digit(p[1]) ? (p[0] - '0') * 10 + (p[1] - '0') : -1000; }
