@@ -52,6 +52,7 @@ Result<Parameters<T>> initialise(const Settings& settings, std::uint64_t seed) {
 
 template <class T>
 Result<Output<T>> forward(const Settings& settings, const Parameters<T>& parameters, const Input<T>& input, const Want& want, const Executor& executor) {
+  TRY(check_executor(executor));
   const Checked<T> c = TRY(check(settings, parameters, input));
   return guarded([&]() -> Result<Output<T>> {
     Output<T> output = c.form.forward(settings, parameters, input, c.sizes, want, executor);
@@ -67,6 +68,7 @@ Result<Output<T>> forward(const Settings& settings, const Parameters<T>& paramet
 template <class T>
 Result<Gradients<T>> backward(const Settings& settings, const Parameters<T>& parameters, const Input<T>& input, const Output<T>& output, View<const T> d_out,
                               const Executor& executor) {
+  TRY(check_executor(executor));
   const Checked<T> c = TRY(check(settings, parameters, input));
   TRY(check_output(settings, c, output, d_out));
   return guarded([&]() -> Result<Gradients<T>> {

@@ -47,6 +47,12 @@ Status check_settings(const Settings& s, const FormRow& row) {
   return {};
 }
 
+Status check_executor(const Executor& executor) {  // scratch is so many threads'
+  if (executor.threads == 0 || executor.threads > most_threads)
+    return wrong("expected an Executor of 1 to {} threads, found {}", most_threads, executor.threads);
+  return {};
+}
+
 template <class T>
 Status check_view(std::string_view name, View<T> v) {
   if (v.rows != 0 && v.stride < v.columns) return wrong("expected {} with a stride of at least its {} columns, found {}", name, v.columns, v.stride);

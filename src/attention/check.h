@@ -16,7 +16,8 @@
 
 namespace weir::attention {
 
-constexpr std::size_t most_size = std::size_t{1} << 20;    // of heads, model, query, hidden, features, top_k
+constexpr std::size_t most_size = std::size_t{1} << 20;  // of heads, model, query, hidden, features, top_k
+constexpr std::size_t most_threads = 4096;
 constexpr std::size_t most_values = std::size_t{1} << 40;  // of anything that is made here
 
 template <class... Parts>
@@ -54,6 +55,7 @@ struct Checked {
 inline bool merges(const Settings& s) { return s.normaliser == Normaliser::softmax && s.form != Form::multi_head; }
 
 Status check_settings(const Settings& settings, const FormRow& row);
+Status check_executor(const Executor& executor);
 // The row of a form whose settings and parameters fit.
 template <class T>
 Result<const FormRow*> check_form(const Settings& settings, const Parameters<T>& parameters);

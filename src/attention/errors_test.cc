@@ -465,6 +465,18 @@ TEST(Errors, OutputsThatDoNotMerge) {
   expect_wrong(merge(held, held, target.heads()), "target");
 }
 
+TEST(Errors, ExecutorsWithoutThreads) {
+  for (const FormRow& row : forms()) {
+    const Case<float> c = as_float(draw(row, 3, {.most = 40}));
+    const Output<float> o = run(c);
+    for (const std::size_t threads : {std::size_t{0}, std::size_t{1} << 20U, std::numeric_limits<std::size_t>::max()}) {
+      const Executor executor{.threads = threads};
+      expect_wrong(forward<float>(c.settings, c.parameters, c.input(), {}, executor), "Executor", std::string(row.name));
+      expect_wrong(backward<float>(c.settings, c.parameters, c.input(), o, o.out, executor), "Executor", std::string(row.name));
+    }
+  }
+}
+
 TEST(Errors, NothingIsNoError) {  // no queries: nothing comes out; no keys: zeros (what wo's bias and fastformer's queries add aside)
   for (const FormRow& row : forms()) {
     Case<double> c = plain(row.form);
