@@ -84,6 +84,8 @@ struct Route {
   Owner owner = Owner::unset;
   Handler handler = nullptr;
   std::string_view says;  // one line, for /api/openapi.json and docs/api.md
+  // What a success is, by spaces: "200:" or another status, then a shape of openapi.cc or a media type; without a status 200; a status alone: no body.
+  std::string_view answers;
   Lane lane = Lane::fast;
   std::size_t body = 0;  // bytes a body may have; 0: it has none
   // Parameters and members, "name:type" by spaces; "?" after the name: may be absent; "&" before it: in the query although there is a body. Types are JSON

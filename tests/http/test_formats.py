@@ -99,6 +99,103 @@ class OpenApi(Case):
             self.assertEqual(self.server.ask("POST", "/api/signals", body, local=True).status, 200)
 
 
+def misfits(value, schema, document, at="answer"):
+    """What of a JSON value is not as its schema says: type, members, references."""
+    if "$ref" in schema:
+        path, schema = schema["$ref"].split("/")[1:], document
+        for key in path:
+            schema = schema[key]
+    kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float)}
+    if "type" in schema and (not isinstance(value, kinds[schema["type"]]) or (isinstance(value, bool) and schema["type"] != "boolean")):
+        return [f"{at}: {value!r} is no {schema['type']}"]
+    out = []
+    if schema.get("format") == "date-time" and not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", value):
+        out.append(f"{at}: {value!r} is no time")
+    if isinstance(value, list):
+        for i, one in enumerate(value):
+            out += misfits(one, schema.get("items", {}), document, f"{at}[{i}]")
+    if isinstance(value, dict):
+        known = schema.get("properties", {})
+        out += [f"{at}: {name} is not there" for name in schema.get("required", []) if name not in value]
+        if schema.get("additionalProperties") is False:
+            out += [f"{at}: {name} is not in the schema" for name in value if name not in known]
+        for name, one in value.items():
+            out += misfits(one, known.get(name, {}), document, f"{at}.{name}")
+    return out
+
+
+class Answers(Case):
+    def test_each_is_what_the_document_says(self):
+        """Every route once with success, and an error: status, media type and every member as /api/openapi.json has them."""
+        document = self.server.ask("GET", "/api/openapi.json").json()
+        waiting = {(method, path) for path, methods in document["paths"].items() for method in methods}
+
+        def ask(method, path, body=None, status=None, headers=None, local=True, **values):
+            target = path.split("?")[0]
+            answer = self.server.ask(method.upper(), path.format(rest="form.css", **values), body, headers=headers, local=local)
+            responses = document["paths"][target][method]["responses"]
+            with self.subTest(route=f"{method} {path}", status=answer.status):
+                self.assertIn(answer.status, [int(one) for one in responses if one != "default"] if status is None else [status], answer.body)
+                response = responses.get(str(answer.status), document["components"]["responses"]["Error"])
+                content = response.get("content", {})
+                kind = (answer.get("Content-Type") or "").split(";")[0]
+                self.assertTrue(kind in content or any(one.endswith("/*") for one in content) or (not content and not answer.body), (kind, content))
+                if kind == "application/json":
+                    self.assertEqual(misfits(answer.json(), content[kind]["schema"], document), [])
+            waiting.discard((method, target))
+            return answer
+
+        ask("get", "/api/items", status=200)
+        source = ask("post", "/api/sources", {"push": True, "title": "P"}).json()["id"]
+        told = {"id": "1", "title": "t", "url": "https://e.org/1", "content_html": "<p>x</p>", "summary": "s", "image": "https://e.org/i.png", "date_published": "2026-11-01T00:00:00Z", "language": "en",
+                "authors": [{"name": "n", "avatar": "x"}], "tags": ["a"], "attachments": [{"url": "https://e.org/a.mp3", "size_in_bytes": 5, "duration_in_seconds": 7}], "_x": 1}
+        ask("post", "/api/sources/{source}/items", [told, dict(told, id="2", content_html="ghp_" + "a" * 36), dict(told, id="1", title="changed")], source=source)
+        items = [one["_weir"]["id"] for one in ask("get", "/api/items").json()["items"]]
+        for i in items:
+            ask("get", "/api/items/{item}", item=i)
+        for query in ("?order=ranked&limit=1", "?q=t&order=relevance", "?limit=1&bodies=0", "?state=starred"):
+            ask("get", "/api/items" + query)
+        ask("patch", "/api/items/{item}", {"read": True, "starred": True}, item=items[0])
+        ask("post", "/api/signals", [{"item": items[0], "kind": "like"}])
+        ask("get", "/api/items/{item}/why", item=items[0])
+        ask("post", "/api/items/mark-read", {"all": True})
+        ask("patch", "/api/sources/{source}", {"title": "mine", "folder": "F", "keep_days": 5}, source=source)
+        ask("get", "/api/sources/{source}", source=source)
+        ask("post", "/api/sources/{source}/refresh", source=source)
+        ask("post", "/api/refresh")
+        ask("post", "/api/import", '<opml version="2.0"><body><outline text="x" xmlUrl="http://127.0.0.1:9/x"/><outline text="y"/></body></opml>')
+        ask("post", "/api/import?kind=feed&name=n", '<rss version="2.0"><channel><title>T</title><item><guid>a</guid><title>A')
+        ask("get", "/api/sources")
+        ask("put", "/api/settings", {"keep_days": 9, "theme": "dark"})
+        token = ask("post", "/api/tokens", {"scope": "read", "name": "n"}).json()
+        user = ask("post", "/api/users", {"name": "zoe", "password": "long enough"}).json()
+        ask("put", "/api/users/{id}/password", {"password": "longer than before"}, id=user["id"])
+        link = ask("post", "/api/users/{id}/link", id=user["id"]).json()["path"].split("=")[1]
+        ask("get", "/login")
+        ask("post", "/login", {"user": "zoe", "password": "longer than before"}, headers=self.server.own(), local=False)
+        form = {"Content-Type": "application/x-www-form-urlencoded"} | self.server.own()
+        for path in ("/login", "/logout"):
+            ask("post", path, "user=zoe&password=longer+than+before", headers=form, local=False)
+        cookie = ask("post", "/api/session", {"link": link}, headers=self.server.own(), local=False).get("Set-Cookie").split(";")[0]
+        ask("put", "/api/me/password", {"current": "longer than before", "password": "another long one"}, headers={"Cookie": cookie} | self.server.own(), local=False)
+        cookie = self.server.ask("POST", "/api/session", {"user": "zoe", "password": "another long one"}, headers=self.server.own()).get("Set-Cookie").split(";")[0]
+        ask("delete", "/api/session", headers={"Cookie": cookie} | self.server.own(), local=False)
+        ask("get", "/api/tokens")
+        ask("get", "/api/users")
+        ask("get", "/api/doctor?thorough=true")
+        ask("post", "/api/backup", {"file": os.path.join(self.server.folder, "backup.db")})
+        ask("delete", "/api/tokens/{id}", id=token["id"])
+        ask("delete", "/api/users/{id}", id=user["id"])
+        for method, path in sorted(waiting):
+            if method == "get" and path not in ("/events", "/api/sources/{source}/icon"):  # those have tests of their own
+                ask(method, path)
+        ask("delete", "/api/sources/{source}", source=source)
+        ask("get", "/api/items/{item}", status=404, item=999)
+        ask("post", "/api/sources", {"url": "ftp://x"}, status=422)
+        ask("put", "/api/users/{id}/password", {"password": "x"}, status=400, id=1)
+        self.assertEqual({one for one in waiting if one[1] not in ("/events", "/api/sources/{source}/icon")}, set())
+
+
 class Events(Case):
     def hear(self, last, want):
         with socket.create_connection((self.server.host, self.server.port), timeout=5) as stream:
