@@ -1,7 +1,9 @@
 #include "cli/client.h"
 
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "http/local.h"
 #include "store/store.h"
@@ -39,6 +41,10 @@ struct Client::Parts {
   std::unique_ptr<Engine> engine;
   std::unique_ptr<Accounts> accounts;
   std::string socket, holder;
+  int folder = -1;  // of a DIR whose name is too long for a socket's address
+  ~Parts() {
+    if (folder >= 0) ::close(folder);
+  }
   std::unique_ptr<CURL, void (*)(CURL*)> curl{nullptr, curl_easy_cleanup};
 };
 
@@ -51,6 +57,8 @@ Result<Client> Client::open(const Options& options, bool create) {
   if (const auto holder = store::DirLock::holder(options.data)) {
     parts->holder = *holder;
     parts->socket = (options.data / "weir.sock").string();
+    if (parts->socket.size() > 100 && (parts->folder = ::open(options.data.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) >= 0)
+      parts->socket = fmt::format("/proc/self/fd/{}/weir.sock", parts->folder);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     parts->curl.reset(curl_easy_init());
     if (!parts->curl) return fail(Code::internal, "libcurl does not start");

@@ -104,19 +104,20 @@ int parse(const ParseArguments& arguments, bool as_json) {
   int status = done;
   for (const std::string& file : arguments.files) {
     if (interrupted()) return failed;
+    const std::string name = repair_utf8(file);
     Result<Feed> feed = fail(Code::internal, "");
     if (auto bytes = read_file(file, std::size_t{64} << 20))
       feed = parse_feed_in(**child, *bytes, {.base_url = arguments.base, .content_type = {}, .raw = arguments.raw});
     else feed = std::unexpected(bytes.error());
     if (feed) {
-      print_json(to_json(*feed, file));
+      print_json(to_json(*feed, name));
       continue;
     }
     status = failed;
     const Error error = as_of_a_file(feed.error(), file);
     json::object inner{{"code", to_string(error.code)}, {"message", error.message}};
     if (const std::string& where = feed.error().where; !where.empty() && where != file) inner["where"] = where;
-    print_json(json::object{{"_weir", {{"file", file}, {"error", std::move(inner)}}}});
+    print_json(json::object{{"_weir", {{"file", name}, {"error", std::move(inner)}}}});
     print_error(error, as_json);
   }
   return status;

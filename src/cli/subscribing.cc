@@ -53,7 +53,7 @@ Result<Added> import_bytes(Client& client, std::string_view bytes, const std::st
 
 // What is wrong with a file says which file, then the place in it.
 Result<Added> import_path(Client& client, const std::string& name) {
-  const std::string base = std::filesystem::path(name).filename().string();
+  const std::string base = repair_utf8(std::filesystem::path(name).filename().string());
   auto added = import_bytes(client, TRY(read_file(name, std::size_t{64} << 20)), base);
   if (added) return added;
   Error error = added.error();
@@ -114,7 +114,7 @@ bool add_names(Client& client, const std::vector<std::string>& names, const std:
     if (all.size() > 3) bar.show(i, all.size());
     const auto added = add_one(client, all[i], folder, files_only);
     if (added) {
-      json::object line{{"name", all[i]}};
+      json::object line{{"name", repair_utf8(all[i])}};
       line.insert(added->answer.begin(), added->answer.end());
       if (as_json) print_json(line);
       else {
@@ -126,7 +126,7 @@ bool add_names(Client& client, const std::vector<std::string>& names, const std:
         print_error({Code::malformed, "no feed is in this list", all[i], "is it OPML that another reader exported?"}, as_json);
       }
     } else if (added.error().code == Code::exists) {
-      if (as_json) print_json(json::object{{"name", all[i]}, {"known", true}});
+      if (as_json) print_json(json::object{{"name", repair_utf8(all[i])}, {"known", true}});
       else fmt::print(stderr, "{}: is there already\n", plain(all[i]));
     } else {
       well = false;

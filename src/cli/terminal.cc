@@ -162,7 +162,7 @@ int print_error(const Error& error, bool as_json) {
     json::object inner{{"code", to_string(error.code)}, {"message", error.message}};
     if (!error.where.empty()) inner["where"] = error.where;
     if (!error.remedy.empty()) inner["remedy"] = error.remedy;
-    const std::string text = json::serialize(json::object{{"error", std::move(inner)}}) + "\n";
+    const std::string text = repair_utf8(json::serialize(json::object{{"error", std::move(inner)}})) + "\n";  // a file's name may be any bytes
     std::fwrite(text.data(), 1, text.size(), stderr);
   } else {
     const std::string text = plain(error.text());

@@ -74,6 +74,8 @@ Result<Response> get_source(Call& call) { return reply(call, to_json(TRY(call.en
 
 Result<Response> edit_source(Call& call) {
   const json::object body = TRY(object_from_body(call.request.body));
+  if (!body.contains("title") && !body.contains("folder") && !body.contains("url") && !body.contains("keep_days"))
+    return fail(Code::invalid, "title, folder, url or keep_days is expected");
   SourceEdit edit;
   if (const auto title = find_string(body, "title")) edit.title = repair_utf8(trim(*title));
   if (const auto folder = find_string(body, "folder")) edit.folder = repair_utf8(trim(*folder));

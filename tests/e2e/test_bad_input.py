@@ -208,7 +208,7 @@ class Requests(unittest.TestCase):
                                      ('POST', '/api/items/mark-read', {'all': True, 'source': 1}), ('POST', '/api/items/mark-read', {'all': True, 'before': 'yesterday'}), ('POST', '/api/items/mark-read', {'all': True, 'before': '2026-13-01T00:00:00Z'}),
                                      ('POST', '/api/signals', {'item': '1', 'kind': 'like'}), ('POST', '/api/signals', {'item': 1, 'kind': 'shrug'}), ('POST', '/api/signals', {'item': 1, 'kind': 'like', 'at': 'now'}), ('POST', '/api/signals', [{'item': 1}]),
                                      ('POST', '/api/signals', {'item': 1.5, 'kind': 'like'}), ('POST', '/api/signals', {'item': 1, 'kind': 'open', 'dwell_s': 'long'}), ('POST', '/api/tokens', {'scope': 'god'}), ('POST', '/api/tokens', {'scope': 'ingest'}), ('PUT', '/api/settings', [1]), ('PUT', '/api/settings', {'keep_days': -5}),
-                                     ('PATCH', f'/api/sources/{self.push}', {'keep_days': 'x'}), ('PATCH', f'/api/sources/{self.push}', {'title': 7}), ('POST', '/api/users', {'name': ''}), ('POST', '/api/users', {'name': 'a\nb'})):
+                                     ('PATCH', f'/api/sources/{self.push}', {'keep_days': 'x'}), ('PATCH', f'/api/sources/{self.push}', {'title': 7}), ('PATCH', f'/api/sources/{self.push}', {'name': 'x'}), ('POST', '/api/users', {'name': ''}), ('POST', '/api/users', {'name': 'a\nb'})):
             with self.subTest(target=target, body=str(body)[:60]):
                 self.refuses(method, target, body, statuses=(400, 404, 422))
 
@@ -363,8 +363,19 @@ class Files(unittest.TestCase):
         for name, stored in (('ann', 1), ('bob', 1), ('ann', 0)):
             code, out, err = weir('--no-model', '--json', 'import', self.put(f'{name}.xml', feed.format(name)), data=self.data)
             self.assertEqual(json.loads(out)['stored'], stored, name)
-        titles = [item['title'] for item in json.loads(weir('--no-model', '--json', 'list', '--state', 'all', data=self.data)[1])['items']]
+        titles = [item.get('title') for item in json.loads(weir('--no-model', '--json', 'list', '--state', 'all', data=self.data)[1])['items']]
         self.assertTrue({'of ann', 'of bob'} <= set(titles), titles)
+
+    def test_names_of_any_bytes(self):
+        """What a file is called need not be UTF-8; JSON is, always."""
+        name = os.fsencode(str(self.folder)) + b'/\xff\xfe.xml'
+        with open(name, 'wb') as file:
+            file.write(b'<rss version="2.0"><channel><title>Odd</title><item><guid>odd</guid></item></channel></rss>')
+        for words, code in (([b'parse', name], 0), ([b'--data', str(self.data).encode(), b'--json', b'import', name], 0), ([b'--json', b'parse', name + b'\xff'], 1), ([b'--json', b'import', name + b'\xff'], 1)):
+            done = subprocess.run([BIN.encode(), b'--no-model'] + words, capture_output=True, timeout=60)
+            self.assertEqual(done.returncode, code, done)
+            for line in (done.stdout + done.stderr).splitlines():
+                json.loads(line.decode('utf-8'))
 
     def test_a_list_in_utf_16(self):
         file = self.folder / 'wide.opml'

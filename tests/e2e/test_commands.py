@@ -138,6 +138,13 @@ class Commands(unittest.TestCase):
         with Site() as site, Server(data=self.data):
             self.walk(site, False)
 
+    def test_a_folder_with_a_long_name(self):
+        with tempfile.TemporaryDirectory() as folder:
+            data = f'{folder}/{"x" * 120}'
+            with Server(data=data) as server:  # which asks it for a token, by the socket in that folder
+                self.assertEqual(weir('--json', 'sources', data=data)[1], '{"sources":[]}\n')
+                self.assertEqual(server.get('/api/me').status, 200)
+
     def test_serving_twice(self):
         with Server(data=self.data) as server:
             code, _, err = weir('serve', '--listen', '127.0.0.1:0', data=self.data, check=False)
