@@ -68,6 +68,13 @@ TEST(Json, LimitsAndPlaces) {
   EXPECT_EQ(parse_json("{} x").error().where, "byte 3");
   EXPECT_EQ(parse_json("{\"a\":").error().code, Code::malformed);
   EXPECT_EQ(parse_json(std::string(100, '[')).error().code, Code::too_deep);
+  EXPECT_EQ(json::serialize(*parse_json("[0e999, -0.0e400, 1e-999, 1e308]")), "[0E0,0E0,0E0,1E308]");
+  for (const char* number : {"1e309", "-1e309", "110000000e0089608"}) {
+    const auto beyond = parse_json(std::string(R"({"a":[1,{"b":)") + number + "}]}");
+    ASSERT_FALSE(beyond);
+    EXPECT_EQ(beyond.error().code, Code::malformed);
+    EXPECT_EQ(beyond.error().where, "/a/1/b");
+  }
 }
 
 TEST(Text, Utf8) {

@@ -5,6 +5,25 @@
 #include <cstdint>
 
 namespace weir {
+namespace {
+
+// The first number that no double holds, as a JSON pointer. Boost 1.81 reads it as infinity, and 0e999 as NaN, which it would write as words that are no
+// JSON: the latter becomes the 0 that it is.
+std::optional<std::string> beyond_double(json::value& value) {
+  if (double* number = value.if_double()) {
+    if (std::isnan(*number)) *number = 0;
+    if (std::isinf(*number)) return "";
+  } else if (json::array* array = value.if_array()) {
+    for (std::size_t i = 0; i < array->size(); ++i)
+      if (const auto at = beyond_double((*array)[i])) return "/" + std::to_string(i) + *at;
+  } else if (json::object* object = value.if_object()) {
+    for (auto& member : *object)
+      if (const auto at = beyond_double(member.value())) return "/" + std::string(member.key()) + *at;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
 
 Result<json::value> parse_json(std::string_view text, std::size_t depth) {
   json::parse_options options;
@@ -20,7 +39,9 @@ Result<json::value> parse_json(std::string_view text, std::size_t depth) {
   if (error == json::error::too_deep)
     return fail(Code::too_deep, say("json_too_deep", "JSON is nested deeper than {limit} levels", {{"limit", depth}}), "byte " + std::to_string(used));
   if (error) return fail(Code::malformed, say("not_json", "not JSON: {reason}", {{"reason", error.message()}}), "byte " + std::to_string(used));
-  return parser.release();
+  json::value value = parser.release();
+  if (const auto at = beyond_double(value)) return fail(Code::malformed, say("json_number", "a number in JSON is greater than a double can be"), *at);
+  return value;
 }
 
 const json::value* find(const json::object& object, std::string_view key) { return object.if_contains(key); }

@@ -12,7 +12,7 @@ namespace weir {
 
 namespace json = boost::json;
 
-// Errors: malformed (with the byte offset in `where`), too_deep (more than `depth` levels). Duplicate keys: the last one wins.
+// Errors: malformed (with the byte offset in `where`; of a number that no double holds, its JSON pointer), too_deep (more than `depth` levels). Duplicate keys: the last one wins.
 Result<json::value> parse_json(std::string_view text, std::size_t depth = 64);
 
 // The member when it is there and of that kind; nothing otherwise.

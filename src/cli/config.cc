@@ -43,9 +43,35 @@ Status placed(const Status& fits, const std::string& where) {
   return fail(fits.error().code, fmt::format("{}: {}", fits.error().where, fits.error().message), where, fits.error().remedy);
 }
 
+// The line of the first letter beyond ASCII outside strings and comments, where TOML has none: toml++ 3.3 has undefined behaviour there.
+std::optional<std::size_t> foreign_letter(std::string_view text) {
+  std::size_t line = 1, i = text.starts_with("\xEF\xBB\xBF") ? 3 : 0;
+  std::string_view end;  // of the string or comment that we are in
+  for (; i < text.size(); ++i) {
+    if (text[i] == '\n') ++line;
+    if (end.empty()) {
+      if (static_cast<unsigned char>(text[i]) >= 0x80) return line;
+      const std::string_view rest = text.substr(i);
+      for (const std::string_view begin : {"\"\"\"", "'''", "\"", "'", "#"})
+        if (end.empty() && rest.starts_with(begin)) end = begin == "#" ? "\n" : begin;
+      if (end.size() == 3) i += 2;
+    } else if (end.front() == '"' && text[i] == '\\') {
+      if (++i < text.size() && text[i] == '\n') ++line;
+    } else if (text.substr(i).starts_with(end)) {
+      i += end.size() - 1;
+      end = {};
+    } else if (end.size() == 1 && text[i] == '\n') {
+      end = {};  // a string that is not closed: for the parser to tell
+    }
+  }
+  return std::nullopt;
+}
+
 Result<File> read_config(const std::filesystem::path& path) {
   const std::string text = TRY(read_file(path, 1 << 20));
   File out;
+  if (const auto line = foreign_letter(text))
+    return fail(Code::malformed, "a letter beyond ASCII outside of quotes", fmt::format("{}:{}", path.string(), *line), "put it in quotes");
   try {
     const toml::table table = toml::parse(text, path.string());
     for (const auto& [key, node] : table) {
