@@ -335,6 +335,49 @@ TEST(Errors, WhatOverflowsIsTold) {
     expect_wrong(forward<float>({.normaliser = n}, {}, {.q = q, .k = k, .v = k}), "finite", std::string(to_string(n)));
 }
 
+// Settings and inputs at the ends of the numbers: an error, or rows of weights that are a probability; never zeros that look like a mask's.
+template <class T>
+void told_or_right(const Case<T>& c, const std::string& what) {
+  const Result<Output<T>> o = forward<T>(c.settings, c.parameters, c.input(), {.weights = c.settings.form != Form::fastformer});
+  if (!o) {
+    ASSERT_NE(o.error().message.find("expected"), std::string::npos) << o.error().text();
+    return;
+  }
+  for (const T x : o->out.values) ASSERT_TRUE(std::isfinite(x)) << what << c.text();
+  for (std::size_t r = 0; r < o->weights.rows && c.settings.normaliser != Normaliser::sigmoid; ++r) {
+    double sum = 0;
+    for (const T w : o->weights.row(r)) sum += static_cast<double>(w);
+    ASSERT_NEAR(sum, c.sees_any(r % c.queries()) ? 1 : 0, 1e-5) << what << " " << c.text();
+  }
+  const Result<Gradients<T>> g = backward<T>(c.settings, c.parameters, c.input(), *o, o->out);
+  if (!g) return;
+  for (const auto* a : {&g->q, &g->k, &g->v})
+    for (const T x : a->values) ASSERT_TRUE(std::isfinite(x)) << what << c.text();
+}
+
+TEST(Errors, AtTheEndsOfTheNumbers) {
+  for (const FormRow& row : forms())
+    for (std::uint64_t seed = 1; seed <= (sanitized ? 3 : 12); ++seed)
+      for (const double x : {1e308, -1e308, 1e39, -1e39, 1e-39, 1e-308, 5e-324, 1e-50})
+        for (const auto& [what, change] : std::vector<std::pair<std::string, void (*)(Case<double>&, double)>>{
+                 {"scale", [](Case<double>& c, double v) { c.settings.scale = v; }},
+                 {"temperature", [](Case<double>& c, double v) { c.settings.temperature = v; }},
+                 {"tau", [](Case<double>& c, double v) { c.settings.tau = v, c.age.assign(c.k.rows, 1); }},
+                 {"age", [](Case<double>& c, double v) { std::ranges::fill(c.age, v); }},
+                 {"importance", [](Case<double>& c, double v) { std::ranges::fill(c.importance, v); }},
+                 {"bias", [](Case<double>& c, double v) { std::ranges::fill(c.bias.values, v); }},
+                 {"one bias",
+                  [](Case<double>& c, double v) {
+                    if (!c.bias.values.empty()) c.bias.values[0] = v;
+                  }},
+                 {"one key", [](Case<double>& c, double v) { std::ranges::fill(c.k.row(0), v); }}}) {
+          Case<double> c = draw(row, seed + 900);
+          change(c, x);
+          ASSERT_NO_FATAL_FAILURE(told_or_right(c, fmt::format("{} {} in double", what, x)));
+          ASSERT_NO_FATAL_FAILURE(told_or_right(as_float(c), fmt::format("{} {} in float", what, x)));
+        }
+}
+
 TEST(Errors, BackwardWithAnotherOutput) {
   for (const FormRow& row : forms()) {
     const Case<double> c = plain(row.form);

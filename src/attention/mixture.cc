@@ -38,7 +38,10 @@ void hide(const Input<T>& in, const Sizes& n, T scale, std::size_t first, View<T
       row[j] = row[j] == nothing<T> ? std::numeric_limits<T>::quiet_NaN() : row[j];  // a score that overflowed is not a masked key
     }
     if (masked || biased)
-      for (std::size_t j = 0; j < scores.columns; ++j) row[j] = masked && !visible(in.mask, i, j) ? nothing<T> : row[j] + (biased ? in.bias(i, j) : T{0});
+      for (std::size_t j = 0; j < scores.columns; ++j) {
+        const T logit = row[j] + (biased ? in.bias(i, j) : T{0});
+        row[j] = masked && !visible(in.mask, i, j) ? nothing<T> : logit == nothing<T> ? std::numeric_limits<T>::quiet_NaN() : logit;
+      }
   }
 }
 
@@ -46,7 +49,9 @@ template <class T>
 std::vector<T> weigh(const Settings& settings, T temperature, View<T> scores) {
   std::vector<T> log_sum_exp(scores.rows);
   for (std::size_t r = 0; r < scores.rows; ++r) {
-    for (T& x : scores.row(r)) x /= temperature;
+    still_there(scores.row(r), [&](std::span<T> row) {
+      for (T& x : row) x /= temperature;
+    });
     log_sum_exp[r] = normalise<T>(settings.normaliser, settings.top_k, scores.row(r));
   }
   return log_sum_exp;

@@ -5,7 +5,9 @@
 // Rows are heads·Tq, head by head; row r is seen by the mask as query r mod Tq. Pure functions; any thread.
 #pragma once
 
+#include <algorithm>
 #include <functional>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -40,6 +42,15 @@ View<const T> values_of(const Input<T>& in) {
 // Rows of scores from row `first` on become (scale · score + bias), −inf where hidden.
 template <class T>
 void hide(const Input<T>& in, const Sizes& n, T scale, std::size_t first, View<T> scores);
+// change(row), after which a row in which something was seen still sees something: one whose logits all overflowed to −inf would look like one whose keys
+// are all masked, and becomes NaN, which is told.
+template <class T, class F>
+void still_there(std::span<T> row, F&& change) {
+  const auto seen = [&] { return std::ranges::any_of(row, [](T x) { return x != -std::numeric_limits<T>::infinity(); }); };
+  const bool any = seen();
+  change(row);
+  if (any && !seen()) std::ranges::fill(row, std::numeric_limits<T>::quiet_NaN());
+}
 // Then weights; returns the log-sum-exp of every row.
 template <class T>
 std::vector<T> weigh(const Settings& settings, T temperature, View<T> scores);

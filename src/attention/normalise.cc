@@ -99,7 +99,7 @@ void entmax15(std::span<T> z, T top) {
     squares += x * x;
     ++count;
     const double mean = sum / count, spread = squares - sum * mean;
-    if (spread > 1) break;
+    if (!(spread <= 1)) break;  // NaN: what is this far below the greatest overflowed
     const double candidate = mean - std::sqrt((1 - spread) / count);
     if (candidate > x) break;
     tau = candidate;

@@ -756,6 +756,20 @@ TEST(Normalisers, SparseOnesSolveTheirEquations) {  // of the support: z − p (
   }
 }
 
+TEST(Normalisers, WhatIsFarBelowTheGreatestDoesNotCount) {  // however far: as far as there are numbers
+  const auto alone = []<class T>(T most) {
+    for (const Normaliser normaliser : {Normaliser::softmax, Normaliser::sparsemax, Normaliser::entmax15, Normaliser::top_k})
+      for (const T least : {T{-1e4}, T{-1e30}, -std::sqrt(most), -most / 4, -most})
+        for (const T top : {T{0}, T{1}, most}) {
+          std::vector<T> z = {least, top, least / 2};
+          normalise<T>(normaliser, 2, z);
+          EXPECT_EQ(z, (std::vector<T>{0, 1, 0})) << to_string(normaliser) << " " << least << " " << top;
+        }
+  };
+  alone(std::numeric_limits<float>::max());
+  alone(std::numeric_limits<double>::max());
+}
+
 TEST(Normalisers, TopKKeepsTheFirstOfEquals) {
   std::vector<double> z = {1, 3, 3, 2, 3, std::numeric_limits<double>::lowest()};
   normalise<double>(Normaliser::top_k, 2, z);

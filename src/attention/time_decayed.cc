@@ -126,7 +126,7 @@ void fill(Block<T>& b, const Settings& s, const Input<T>& in, const Sizes& n, co
   times_transposed<T>(b.q, columns(View<const T>(keys.k), b.kv * n.head, n.head), b.logits);
   hide<T>(in, n, scale_of<T>(s, n.head), row, b.logits);
   for (std::size_t r = 0; r < count; ++r) {
-    add_scaled(b.logits.row(r), T{1}, keys.terms.data());
+    still_there(b.logits.row(r), [&](std::span<T> logits) { add_scaled(logits, T{1}, keys.terms.data()); });
     if (s.effective_keys != 0) b.temperature[r] = chosen.empty() ? temperature_for<T>(b.logits.row(r), s.effective_keys, s.temperature) : chosen[row + r];
     std::ranges::copy(b.logits.row(r), b.weights.row(r).begin());
     b.log_sum_exp[r] = weigh<T>(s, b.temperature[r], View<T>(b.weights.row(r).data(), 1, n.keys))[0];
