@@ -178,7 +178,7 @@ void Shared::execute(std::deque<Job> batch) {
     committed = in_place();
     if (committed) committed = db.run("BEGIN IMMEDIATE");
     // Each log begins with the page that says whose it is: check_owner compares it. (SQLite does not write what stays the same.)
-    if (committed && db.wal_pages() == 0) committed = db.run("INSERT OR REPLACE INTO meta VALUES('log', random())");
+    if (committed && db.wal_pages() == 0) committed = db.run("INSERT OR REPLACE INTO meta VALUES('log', randomblob(8))");
     while (committed) {
       if (batch.empty() && Steady::now() < begun + options.batch) {  // what came meanwhile shares this commit
         const std::scoped_lock queue_lock(queue_mutex);
