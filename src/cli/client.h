@@ -17,6 +17,7 @@ struct Options {               // what stands before the command
   bool json = false, model = true;
   std::string model_name = "e5-small";
   std::vector<std::string> allow_net;
+  std::string listen;  // where a server would, by command line, config or default
 };
 
 class Client {

@@ -18,10 +18,11 @@ struct ListArguments {
   std::size_t limit = 30;
 };
 struct SourceArguments {
-  std::string action;  // "", "edit", "remove", "push"
+  std::string action;  // "", "edit", "keep", "remove", "push"
   std::int64_t id = 0;
   std::optional<std::string> title, folder, url;
-  std::optional<int> keep_days;
+  std::optional<int> keep_days, keep_starred_days;  // edit: of one source; keep: in all
+  bool keep_as_all = false;
 };
 struct UserArguments {
   std::string action, name, file;

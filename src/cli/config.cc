@@ -115,6 +115,7 @@ Status settle(Options& options, const std::string& data, const std::string& conf
   options.allow_net = file.allow_net;
   options.allow_net.insert(options.allow_net.end(), allow_net.begin(), allow_net.end());
   if (listen.empty()) listen = file.listen.empty() ? "127.0.0.1:8088" : file.listen;
+  options.listen = listen;
   return {};
 }
 

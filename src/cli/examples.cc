@@ -46,6 +46,8 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 24> all{{
      "  weir sources                                   numbers, counts, and why one is ill\n"
      "  weir sources edit 12 --folder News --keep-days 30\n"
      "                                                 its items go after a month, but those with a star\n"
+     "  weir sources keep                              how long items stay, in all and by source\n"
+     "  weir sources keep --days 90                    in all; sources with their own time keep it\n"
      "  weir sources push builds                       then: weir token new --scope ingest:NUMBER\n"},
     {"user",
      "  weir user link                                 a new sign-in link, good for one use within a day\n"

@@ -176,7 +176,7 @@ int user(const Options& options, const UserArguments& arguments) {
   const auto link = client->ask("POST", fmt::format("/api/users/{}/link", *id));
   if (!link) return print_error(link.error(), options.json);
   const std::string path = text_of(link->get_object(), "path");
-  const std::string whole = (client->remote() ? client->address() : "http://127.0.0.1:8088") + path;
+  const std::string whole = (client->remote() ? client->address() : "http://" + options.listen) + path;
   if (options.json) print_json(json::object{{"link", whole}});
   else print_line(whole);
   return done;
@@ -186,7 +186,7 @@ int token(const Options& options, const TokenArguments& arguments) {
   auto client = Client::open(options);
   if (!client) return print_error(client.error(), options.json);
   if (arguments.action == "list")
-    return finished(client->ask("GET", "/api/tokens"), {options.data, true, options.model, options.model_name, options.allow_net});
+    return finished(client->ask("GET", "/api/tokens"), {options.data, true, options.model, options.model_name, options.allow_net, options.listen});
   if (arguments.action == "remove") return finished(client->ask("DELETE", fmt::format("/api/tokens/{}", arguments.id)), options);
   json::object body{{"name", arguments.name}};
   std::string scope = arguments.scope;

@@ -157,8 +157,13 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape): naming 
   inner->add_option("--title", sourcing.title, "Your own name for it");
   inner->add_option("--folder", sourcing.folder, "The folder to put it in; \"\" for none");
   inner->add_option("--url", sourcing.url, "Another address, the same history");
-  inner->add_option("--keep-days", sourcing.keep_days, "How long its items stay; 0: for ever");
+  CLI::Option* days = inner->add_option("--keep-days", sourcing.keep_days, "How long its items stay; 0: for ever");
+  inner->add_flag("--days-as-all", sourcing.keep_as_all, "Its items stay as long as those of all sources again")->excludes(days);
   inner->callback([&] { sourcing.action = "edit"; });
+  inner = sub->add_subcommand("keep", "How long items stay in all, and which sources have their own time");
+  inner->add_option("--days", sourcing.keep_days, "Of every source without its own time; 0: for ever (default: 365)");
+  inner->add_option("--starred-days", sourcing.keep_starred_days, "Of items with a star; 0: for ever (the default)");
+  inner->callback([&] { sourcing.action = "keep"; });
   inner = sub->add_subcommand("remove", "Unsubscribe");
   inner->add_option("source", sourcing.id, "The source's number")->required()->check(number);
   inner->callback([&] { sourcing.action = "remove"; });

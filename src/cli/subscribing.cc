@@ -204,9 +204,47 @@ int fetch(const Options& options, std::int64_t source) {
   return ill ? failed : done;
 }
 
+namespace {
+
+constexpr std::int64_t keep_by_default = 365, keep_starred_by_default = 0;  // as the API says
+
+std::string days_text(std::int64_t days) { return days == 0 ? "for ever" : fmt::format("{} days", days); }
+
+// The settings that say how long items stay are two of a reader's; the others go back as they came.
+int keep(Client& client, const Options& options, const SourceArguments& arguments) {
+  auto settings = client.ask("GET", "/api/settings");
+  if (!settings) return print_error(settings.error(), options.json);
+  json::object& own = settings->as_object();
+  if (arguments.keep_days) own["keep_days"] = *arguments.keep_days;
+  if (arguments.keep_starred_days) own["keep_starred_days"] = *arguments.keep_starred_days;
+  if (arguments.keep_days || arguments.keep_starred_days)
+    if (const auto saved = client.ask("PUT", "/api/settings", own); !saved) return print_error(saved.error(), options.json);
+  const auto answer = client.ask("GET", "/api/sources");
+  if (!answer) return print_error(answer.error(), options.json);
+  const std::int64_t in_all = find_int(own, "keep_days").value_or(keep_by_default);
+  const std::int64_t starred = find_int(own, "keep_starred_days").value_or(keep_starred_by_default);
+  json::array others;
+  std::vector<std::vector<std::string>> rows{{"", days_text(in_all), "all sources"}, {"", days_text(starred), "what has a star"}};
+  if (const json::array* all = find_array(answer->get_object(), "sources"))
+    for (const json::value& one : *all) {
+      const json::object& source = one.get_object();
+      const auto days = find_int(source, "keep_days");
+      if (!days) continue;
+      const std::int64_t id = find_int(source, "id").value_or(0);
+      others.push_back(json::object{{"id", id}, {"title", text_of(source, "title")}, {"keep_days", *days}});
+      rows.push_back({std::to_string(id), days_text(*days), text_of(source, "title")});
+    }
+  if (options.json) print_json(json::object{{"keep_days", in_all}, {"keep_starred_days", starred}, {"sources", std::move(others)}});
+  else print_table({"ID", "ITEMS STAY", "OF"}, rows);
+  return done;
+}
+
+}  // namespace
+
 int sources(const Options& options, const SourceArguments& arguments) {
   auto client = Client::open(options);
   if (!client) return print_error(client.error(), options.json);
+  if (arguments.action == "keep") return keep(*client, options, arguments);
   if (arguments.action == "remove") {
     const auto gone = client->ask("DELETE", fmt::format("/api/sources/{}", arguments.id));
     if (!gone) return print_error(gone.error(), options.json);
@@ -226,6 +264,7 @@ int sources(const Options& options, const SourceArguments& arguments) {
     if (arguments.folder) edit["folder"] = *arguments.folder;
     if (arguments.url) edit["url"] = *arguments.url;
     if (arguments.keep_days) edit["keep_days"] = *arguments.keep_days;
+    if (arguments.keep_as_all) edit["keep_days"] = nullptr;
     const auto changed = client->ask("PATCH", fmt::format("/api/sources/{}", arguments.id), edit);
     if (!changed) return print_error(changed.error(), options.json);
     if (options.json) print_json(*changed);

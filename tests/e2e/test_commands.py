@@ -170,6 +170,14 @@ class Commands(unittest.TestCase):
             self.assertIn(f'{config}:', err)
             self.assertNotEqual(code, 0)
 
+    def test_a_link_names_the_address_that_is_configured(self):
+        weir('user', 'add', 'ann', data=self.data)
+        self.assertRegex(weir('user', 'link', data=self.data)[1], r'^http://127\.0\.0\.1:8088/login\?link=\S+\n$')
+        (self.data / 'weir.toml').write_text('listen = "127.0.0.9:18099"\n')
+        self.assertRegex(weir('user', 'link', data=self.data)[1], r'^http://127\.0\.0\.9:18099/login\?link=\S+\n$')
+        with Server(data=self.data) as server:  # its own address, whatever the file says
+            self.assertTrue(weir('user', 'link', data=self.data)[1].startswith(server.address + '/login?link='))
+
     def test_completion_and_help(self):
         for shell in ('bash', 'zsh', 'fish'):
             text = weir('completion', shell)[1]

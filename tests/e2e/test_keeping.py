@@ -26,7 +26,8 @@ class Keeping(unittest.TestCase):
                 server.request('PATCH', f'/api/items/{by[name + "/3"]}', {'starred': True})
             for name, days in (('a week', '7'), ('for ever', '0'), ('back to mine', '7')):
                 weir('sources', 'edit', ids[name], '--keep-days', days, data=data)
-            server.request('PATCH', f'/api/sources/{ids["back to mine"]}', {'keep_days': None})
+            weir('sources', 'edit', ids['back to mine'], '--days-as-all', data=data)
+            self.assertEqual([(one['title'], one['keep_days']) for one in self.keep(data)['sources']], [('a week', 7), ('for ever', 0)])
         self.age(data, 40)
         with Server(data=data) as server:
             self.purged(server, 13)
@@ -34,9 +35,15 @@ class Keeping(unittest.TestCase):
             self.assertTrue(all(item['_weir']['starred'] for item in server.get(f'/api/items?source={ids["a week"]}&state=all').json['items']))
             self.assertEqual(server.post(f'/api/sources/{ids["a week"]}/items', self.items('a week', 5)).json, {'stored': 1, 'duplicates': 4}, 'removed ids are remembered')
             self.assertEqual(self.left(server)['a week'], 2)
-            self.assertEqual(server.request('PUT', '/api/settings', {'keep_days': 30}).status, 200)
+            server.request('PUT', '/api/settings', {'theme': 'dark'})
+            self.assertEqual(self.keep(data)['keep_days'], 365)
+            self.assertEqual(self.keep(data, '--days', 30)['keep_days'], 30)
+            self.assertEqual(server.get('/api/settings').json, {'theme': 'dark', 'keep_days': 30}, 'the other settings are as they were')
         with Server(data=data) as server:  # in all: a month
             self.purged(server, 8)
+            self.assertIn('30 days     all sources', weir('sources', 'keep', data=data)[1])
+            code, _, said = weir('sources', 'keep', '--days', -1, data=data, check=False)
+            self.assertEqual((code, self.keep(data)['keep_days']), (2, 30), said)
             self.assertEqual(self.left(server), {'default': 1, 'a week': 2, 'for ever': 4, 'back to mine': 1})
             self.assertEqual(server.request('PUT', '/api/settings', {}).status, 200)
         self.age(data, 400)
@@ -47,6 +54,9 @@ class Keeping(unittest.TestCase):
                 self.assertEqual(server.post(f'/api/sources/{ids[name]}/items', self.items(name, 4)).json, {'stored': 0, 'duplicates': 4})
             self.assertEqual(server.get('/api/me').json['counts'], {'unread': 7, 'starred': 4, 'total': 7})
         self.assertIn('the database is whole', weir('--no-model', 'doctor', '--thorough', data=data)[1])
+
+    def keep(self, data, *words):
+        return json.loads(weir('--json', 'sources', 'keep', *words, data=data)[1])
 
     def items(self, name, n):
         return [{'id': f'{name}/{k}', 'title': f'{name} {k}'} for k in range(n)]

@@ -27,7 +27,7 @@ class Completion(Folder):
               'zsh': ("weir() { echo \"<<${(j:|:)@}>>\"; }\nPS1='READY'\nunsetopt zle_bracketed_paste 2>/dev/null\n", ['zsh', '-i']),
               'fish': ("function weir; echo '<<'(string join '|' -- $argv)'>>'; end\nfunction fish_prompt; echo READY; end\n", ['fish', '--no-config', '-i', '-C', 'source {rc}'])}
     TYPED = [('weir tok\t', 'token'), ('weir token n\t', 'token|new'), ('weir token new --sc\t', 'token|new|--scope'), ('weir list --order ne\t', 'list|--order|newest'), ('weir search --order rel\t', 'search|--order|relevance'),
-             ('weir --data /x sear\t', '--data|/x|search'), ('weir sources edit --keep\t', 'sources|edit|--keep-days'), ('weir completion z\t', 'completion|zsh'), ('weir parse feeds-of\t', 'parse|feeds-of-today.xml'),
+             ('weir --data /x sear\t', '--data|/x|search'), ('weir sources edit --keep\t', 'sources|edit|--keep-days'), ('weir sources ke\t', 'sources|keep'), ('weir sources keep --st\t', 'sources|keep|--starred-days'), ('weir completion z\t', 'completion|zsh'), ('weir parse feeds-of\t', 'parse|feeds-of-today.xml'),
              ('weir user add ann --password-file sec\t', 'user|add|ann|--password-file|secret.txt'), ('weir nothing-of-the-kin\t', 'nothing-of-the-kin')]
 
     def completed(self, shell):
