@@ -185,8 +185,20 @@ int user(const Options& options, const UserArguments& arguments) {
 int token(const Options& options, const TokenArguments& arguments) {
   auto client = Client::open(options);
   if (!client) return print_error(client.error(), options.json);
-  if (arguments.action == "list")
-    return finished(client->ask("GET", "/api/tokens"), {options.data, true, options.model, options.model_name, options.allow_net, options.listen});
+  if (arguments.action == "list") {
+    const auto answer = client->ask("GET", "/api/tokens");
+    if (!answer || options.json) return finished(answer, options);
+    std::vector<std::vector<std::string>> rows;
+    if (const json::array* tokens = find_array(answer->get_object(), "tokens"))
+      for (const json::value& one : *tokens) {
+        const json::object& row = one.get_object();
+        const auto source = find_int(row, "source");
+        rows.push_back({std::to_string(find_int(row, "id").value_or(0)), text_of(row, "scope") + (source ? fmt::format(":{}", *source) : ""),
+                        text_of(row, "last_used_at").substr(0, 10), text_of(row, "name")});
+      }
+    print_table({"ID", "SCOPE", "LAST USED", "NAME"}, rows);
+    return done;
+  }
   if (arguments.action == "remove") return finished(client->ask("DELETE", fmt::format("/api/tokens/{}", arguments.id)), options);
   json::object body{{"name", arguments.name}};
   std::string scope = arguments.scope;

@@ -162,7 +162,8 @@ int export_opml(const Options& options, const std::string& file) {
   const auto opml = client->call("GET", "/api/export");
   if (!opml) return print_error(opml.error(), options.json);
   if (file.empty() || file == "-") {
-    print_line(trim(*opml));
+    if (options.json) print_json(json::object{{"opml", *opml}});
+    else print_line(trim(*opml));
     return done;
   }
   const Status written = write_file(file, *opml);

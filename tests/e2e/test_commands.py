@@ -226,6 +226,8 @@ class Commands(unittest.TestCase):
                 self.assertTrue(run(*words), words)
             self.assertEqual(run('user', 'remove', 'bo'), [{'done': True}])
             self.assertEqual(run('sources', 'remove', source), [{'removed': source}])
+            self.assertTrue(run('export')[0]['opml'].startswith('<?xml'))
+            self.assertRegex(weir('token', 'list', data=self.data)[1], r'^ID +SCOPE +LAST USED +NAME\n')
             self.assertEqual(run('export', self.data.parent / 'out.opml')[0]['file'], str(self.data.parent / 'out.opml'))
             self.assertEqual(run('backup', self.data.parent / 'copy')[0]['file'], str(self.data.parent / 'copy'))
             self.assertIn('data', json.loads(weir('--json', 'restore', self.data.parent / 'copy', data=self.data.parent / 'back')[1]))
