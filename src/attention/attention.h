@@ -10,9 +10,9 @@
 // Executor; results do not depend on it), keeps state between calls, or reads a clock: any thread may call any of them.
 //
 // Errors, in every function: invalid, with what was expected and what was found: sizes that do not fit, an option that the form does not have, an Executor
-// of no thread or of more than 4,096, a value that is NaN or infinite: in q, in keys and values that Mask::keys does not hide, in the bias of a pair that may be seen, in a parameter, or in an outcome
-// (nothing non-finite is ever returned as a success). What Mask::keys hides is never read. too_large: memory for the outcome could not be had. In float
-// also invalid, at WEIR_CPU: it names a CPU row that is none or cannot run here.
+// of no thread or of more than 4,096, a value that is NaN or infinite: in q, in keys and values that Mask::keys does not hide, in the bias of a pair that may
+// be seen, in a parameter, or in an outcome (nothing non-finite is ever returned as a success). What Mask::keys hides is never read. too_large: memory for the
+// outcome could not be had. In float also invalid, at WEIR_CPU: it names a CPU row that is none or cannot run here.
 // No keys at all (Tk = 0) and a row whose keys are all masked give zeros, in outputs, weights and gradients (in multi_head: before wo, which adds its bias;
 // in fastformer: only where the position itself is masked); Tq = 0 gives an empty output.
 #pragma once
