@@ -43,6 +43,7 @@ struct Poller::Arrived {
   Source source;
   Result<FetchReply> reply;
   Done done;
+  std::optional<Seeking> seeking{};  // then it is not a feed, but a page that may name an icon
 };
 
 Poller::Poller(Ground ground) : ground_(std::move(ground)), arrived_(std::make_unique<Queue<Arrived>>(2 * most_under_way)) {
@@ -109,18 +110,22 @@ bool Poller::poll(const Source& source, FetchUrgency urgency, Done done) {
   FetchRequest request{.url = source.url, .etag = source.etag, .last_modified = source.last_modified, .purpose = FetchPurpose::feed, .urgency = urgency};
   fetcher_->fetch(std::move(request), [this, source, done = std::move(done)](Result<FetchReply> reply) mutable {
     const SourceId id = source.id;
-    {
-      // While the workers are far behind the fetcher waits here and reads no further: that bounds what is held in memory.
-      std::unique_lock lock(mutex_);
-      drained_.wait(lock, [&] { return arrived_bytes_ < most_arrived_bytes || arrived_->closed(); });
-      arrived_bytes_ += reply ? reply->body.size() : 0;
-    }
-    if (!arrived_->push({source, std::move(reply), std::move(done)})) {
+    if (!hand_over({source, std::move(reply), std::move(done)})) {
       const std::scoped_lock lock(mutex_);
       under_way_.erase(id);
     }
   });
   return true;
+}
+
+// On the fetcher's thread. While the workers are far behind it waits here and reads no further: that bounds what is held in memory.
+bool Poller::hand_over(Arrived arrived) {
+  {
+    std::unique_lock lock(mutex_);
+    drained_.wait(lock, [&] { return arrived_bytes_ < most_arrived_bytes || arrived_->closed(); });
+    arrived_bytes_ += arrived.reply ? arrived.reply->body.size() : 0;
+  }
+  return arrived_->push(std::move(arrived));
 }
 
 Result<FetchReply> Poller::fetch_now(FetchRequest request) {
@@ -139,7 +144,8 @@ void Poller::work() {
       arrived_bytes_ -= arrived->reply ? arrived->reply->body.size() : 0;
       drained_.notify_all();
     }
-    digest(std::move(*arrived));
+    if (arrived->seeking) take_page(*arrived);
+    else digest(std::move(*arrived));
   }
 }
 
@@ -268,7 +274,24 @@ void Poller::finish(Arrived& arrived, const store::FetchOutcome& result, const S
 void Poller::fetch_icon(const Source& source, std::vector<std::string> candidates) {
   if (std::string usual = default_icon(source.home_page_url.empty() ? source.url : source.home_page_url); !usual.empty())
     candidates.push_back(std::move(usual));
-  seek_icon({.source = source.id, .candidates = std::move(candidates)});
+  seek_icon({.source = source.id, .candidates = std::move(candidates), .page = source.home_page_url});
+}
+
+// Only when nothing else was an icon: most sites have /favicon.ico, and a page costs more than that.
+void Poller::seek_on_page(Seeking seeking) {
+  const std::string page = std::exchange(seeking.page, "");
+  if (page.empty()) return;
+  fetcher_->fetch({.url = page, .purpose = FetchPurpose::page, .limit = 1u << 20}, [this, seeking](Result<FetchReply> reply) {
+    if (reply && reply->status == 200) hand_over({{}, std::move(reply), {}, seeking});
+  });
+}
+
+void Poller::take_page(const Arrived& arrived) {
+  constexpr std::size_t most_icons = 4;
+  auto page = read_page_in(ground_.sandbox, arrived.reply->body, arrived.reply->url);
+  if (!page) return;
+  if (page->icons.size() > most_icons) page->icons.resize(most_icons);
+  seek_icon({.source = arrived.seeking->source, .candidates = std::move(page->icons)});
 }
 
 // One look at an address serves all that ask for it, those who ask meanwhile too.
@@ -278,7 +301,10 @@ void Poller::seek_icon(Seeking seeking) {
   };
   std::string url;
   for (std::unique_lock lock(mutex_); url.empty(); ++seeking.at) {
-    if (seeking.at == seeking.candidates.size()) return;
+    if (seeking.at == seeking.candidates.size()) {
+      lock.unlock();
+      return seek_on_page(std::move(seeking));
+    }
     if (icons_.size() >= icons_kept) std::erase_if(icons_, [](const auto& one) { return !one.second.looking; });
     const auto [found, fresh] = icons_.try_emplace(seeking.candidates[seeking.at]);
     Icon& icon = found->second;

@@ -46,7 +46,7 @@ class Poller {
   // One fetch that belongs to no source yet; waits for it.
   Result<FetchReply> fetch_now(FetchRequest request);
 
-  // Looks for a source's icon: the first of the candidates that is one, else its host's default. Returns at once.
+  // Looks for a source's icon: the first of the candidates that is one, else its host's default, else what its home page names. Returns at once.
   void fetch_icon(const Source& source, std::vector<std::string> candidates);
   double chance();  // in [0, 1), for schedules
 
@@ -59,6 +59,7 @@ class Poller {
     SourceId source;
     std::vector<std::string> candidates;
     std::size_t at = 0;
+    std::string page;  // its home, not looked at yet
   };
   struct Icon {  // what is at an address, for all that ask
     bool looking = true;
@@ -74,6 +75,9 @@ class Poller {
               const std::vector<std::string>& icons);
   store::FetchOutcome outcome(const Arrived& arrived, std::vector<std::string>& icons);
   void seek_icon(Seeking seeking);
+  void seek_on_page(Seeking seeking);      // asks for the page
+  void take_page(const Arrived& arrived);  // goes on with the icons that it names
+  bool hand_over(Arrived arrived);         // to the workers; false when they have stopped
 
   Ground ground_;
   std::unique_ptr<CurlFetcher> fetcher_;

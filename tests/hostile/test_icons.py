@@ -18,6 +18,48 @@ ICONS = {'png': ('image/png', PNG, 'image/png'), 'png-as-html': ('text/html', PN
 
 
 class Icons(unittest.TestCase):
+    def test_of_the_home_page(self):
+        """A feed names no icon and its site has no /favicon.ico: the home page's <link rel=icon> is taken, for what came by OPML as for what was added."""
+        need_binary()
+        asked = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                asked.append(self.path)
+                here = f'http://{self.headers["Host"]}'
+                kind, body = {
+                    '/by-opml': ('application/rss+xml', f'<rss version="2.0"><channel><title>a</title><link>{here}/home/</link></channel></rss>'.encode()),
+                    '/by-hand': ('application/rss+xml', f'<rss version="2.0"><channel><title>b</title><link>{here}/home/</link></channel></rss>'.encode()),
+                    '/bare': ('application/rss+xml', f'<rss version="2.0"><channel><title>c</title><link>{here}/none/</link></channel></rss>'.encode()),
+                    '/home/': ('text/html', b'<!doctype html><link rel="icon" href="no.png"><link rel="icon" href="i.png"><p>Home.'),
+                    '/home/i.png': ('image/png', PNG),
+                    '/none/': ('text/html', b'<!doctype html><p>No icon.'),
+                }.get(self.path, ('text/plain', None))
+                self.send_response(404 if body is None else 200)
+                self.send_header('Content-Type', kind)
+                self.send_header('Content-Length', str(len(body or b'')))
+                self.end_headers()
+                self.wfile.write(body or b'')
+
+            def log_message(self, *_):
+                pass
+
+        site = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+        here = f'http://127.0.0.1:{site.server_port}'
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        self.addCleanup(site.server_close)
+        self.addCleanup(site.shutdown)
+        with Server() as server:
+            server.request('POST', '/api/import', f'<opml version="2.0"><body><outline type="rss" text="a" xmlUrl="{here}/by-opml"/><outline type="rss" text="c" xmlUrl="{here}/bare"/></body></opml>')
+            server.post('/api/sources', {'url': f'{here}/by-hand'})
+            until(lambda: [one['title'] for one in server.get('/api/sources').json['sources'] if 'icon' in one] == ['a', 'b'], 20)
+            for one in server.get('/api/sources').json['sources']:
+                if one['title'] != 'c':
+                    self.assertEqual(server.get(one['icon']).body, PNG)
+            until(lambda: '/none/' in asked, 10)
+            self.assertLessEqual(asked.count('/favicon.ico'), 1)
+            self.assertLessEqual(asked.count('/home/i.png'), 1, 'one look serves all')
+
     def test_what_gets_in(self):
         need_binary()
         host = {}
