@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 // toml++ 3.3 asserts (or lets clang assume) of a table's header what it only checks some lines later: "[=" ended a build with assertions.
@@ -43,7 +44,7 @@ Status placed(const Status& fits, const std::string& where) {
   return fail(fits.error().code, fmt::format("{}: {}", fits.error().where, fits.error().message), where, fits.error().remedy);
 }
 
-// The line of the first letter beyond ASCII outside strings and comments, where TOML has none: toml++ 3.3 has undefined behaviour there.
+// The line of the first letter beyond ASCII outside strings and comments, where TOML has none, or behind a backslash: toml++ 3.3 has undefined behaviour there.
 std::optional<std::size_t> foreign_letter(std::string_view text) {
   std::size_t line = 1, i = text.starts_with("\xEF\xBB\xBF") ? 3 : 0;
   std::string_view end;  // of the string or comment that we are in
@@ -56,7 +57,10 @@ std::optional<std::size_t> foreign_letter(std::string_view text) {
         if (end.empty() && rest.starts_with(begin)) end = begin == "#" ? "\n" : begin;
       if (end.size() == 3) i += 2;
     } else if (end.front() == '"' && text[i] == '\\') {
-      if (++i < text.size() && text[i] == '\n') ++line;
+      const std::size_t next = std::min(text.find_first_not_of(" \t\r\n", i + 1), text.size());
+      line += static_cast<std::size_t>(std::ranges::count(text.substr(i, next - i), '\n'));
+      if (next < text.size() && static_cast<unsigned char>(text[next]) >= 0x80) return line;
+      i = std::max(i + 1, next - 1);  // an escaped letter is behind us, white space's successor ahead
     } else if (text.substr(i).starts_with(end)) {
       i += end.size() - 1;
       end = {};
@@ -71,7 +75,8 @@ Result<File> read_config(const std::filesystem::path& path) {
   const std::string text = TRY(read_file(path, 1 << 20));
   File out;
   if (const auto line = foreign_letter(text))
-    return fail(Code::malformed, "a letter beyond ASCII outside of quotes", fmt::format("{}:{}", path.string(), *line), "put it in quotes");
+    return fail(Code::malformed, "a letter beyond ASCII outside of quotes, or behind a backslash", fmt::format("{}:{}", path.string(), *line),
+                "put it in quotes, without a backslash");
   try {
     const toml::table table = toml::parse(text, path.string());
     for (const auto& [key, node] : table) {
