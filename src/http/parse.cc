@@ -1,6 +1,5 @@
 #include "http/parse.h"
 
-#include <algorithm>
 #include <charconv>
 #include <cstdint>
 
@@ -38,10 +37,13 @@ std::optional<std::string> safe_rest(std::string_view text) {
 
 Result<Item> item_at(const json::value& value, const std::string& place) {
   auto item = item_from_json(value);
-  if (!item) item.error().where = item.error().where.empty() ? place : place + ", " + item.error().where;
-  else if (!item->url.empty() && !is_http(item->url)) return fail(Code::malformed, "must be an http or https address", place + ", url");
-  else if (std::ranges::any_of(item->attachments, [](const Attachment& one) { return !is_http(one.url); }))
-    return fail(Code::malformed, "the url must be an http or https address", place + ", attachments");
+  if (!item) {
+    item.error().where = item.error().where.empty() ? place : place + ", " + item.error().where;
+    return item;
+  }
+  // An address is http or https; another one is left out, as it is of a feed's items.
+  if (!is_http(item->url)) item->url.clear();
+  std::erase_if(item->attachments, [](const Attachment& one) { return !is_http(one.url); });
   return item;
 }
 
