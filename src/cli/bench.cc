@@ -151,7 +151,8 @@ int bench_kernels(const BenchArguments& arguments, bool as_json) {
     std::size_t rows, inputs, outputs;
   };
   static constexpr Shape shapes[] = {{64, 384, 384}, {256, 384, 384}, {64, 384, 1536}, {64, 1536, 384}};
-  for (const math::Row row : {math::Row::avx2, math::Row::avx2_vnni, math::Row::avx512, math::Row::amx, math::Row::neon}) {
+  for (const math::Row row : math::all_rows) {
+    if (row == math::Row::scalar) continue;
     const math::Kernels* kernels = math::kernels(row);
     if (kernels == nullptr) continue;
     for (const auto& [format, name, native] :

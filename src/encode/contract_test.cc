@@ -60,7 +60,7 @@ TEST_P(Contract, OneTextHasOneVector) {
   const auto& [model, name] = GetParam();
   if (!find_model(model)) GTEST_SKIP() << "the model " << model << " is not here: weir model fetch " << model;
   math::Row row = math::Row::scalar;
-  for (const math::Row r : {math::Row::avx2, math::Row::avx2_vnni, math::Row::avx512, math::Row::amx, math::Row::neon})
+  for (const math::Row r : math::all_rows)
     if (math::to_string(r) == name) row = r;
   if (math::kernels(row) == nullptr) GTEST_SKIP() << "this CPU has no " << name;
   const bool longer = std::getenv("WEIR_LONG") != nullptr, slow = row == math::Row::scalar, large = model == std::string("e5-small");
@@ -123,7 +123,8 @@ TEST_P(Contract, OneTextHasOneVector) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Contract,
-                         testing::Combine(testing::Values("minilm", "e5-small"), testing::Values("scalar", "avx2", "avx2-vnni", "avx512", "amx", "neon")),
+                         testing::Combine(testing::Values("minilm", "e5-small"),
+                                          testing::Values("scalar", "avx2", "avx2-vnni", "avx512", "avx512-bf16", "amx", "neon")),
                          [](const auto& test) {
                            std::string name = std::get<0>(test.param) + std::string("_") + std::string(std::get<1>(test.param));
                            std::ranges::replace(name, '-', '_');

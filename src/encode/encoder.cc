@@ -145,7 +145,7 @@ Result<Encoder> Encoder::load(const std::filesystem::path& model, const Options&
   const std::filesystem::path folder = is_folder ? model : TRY(find_model(model.string()));
   if (!std::filesystem::is_directory(folder, error)) return fail(Code::not_found, "there is no such folder", folder.string());
   const KnownModel* known = known_model(folder.filename().string());
-  if (known != nullptr) TRY(check_model(*known, folder, Check::heads));
+  if (known != nullptr) TRY(check_model(*known, folder, Check::hashes));
   auto m = std::make_unique<Model>(TRY(open_model(folder)), options.cache);
   m->precision = options.precision.value_or(default_precision(row));
   m->name = folder.filename().string();

@@ -221,7 +221,7 @@ TEST_P(OfModel, EveryRowAgrees) {
   std::vector<std::string_view> some;
   for (std::size_t i = 3; i < 24; i += 4) some.emplace_back(golden[i].text);
   const Matrix best32 = load(Precision::f32).encode(some), best8 = load(Precision::int8_portable).encode(some);
-  for (const math::Row row : {math::Row::scalar, math::Row::avx2, math::Row::avx2_vnni, math::Row::avx512}) {
+  for (const math::Row row : math::all_rows) {
     if (math::kernels(row) == nullptr) continue;
     ::setenv("WEIR_CPU", std::string(math::to_string(row)).c_str(), 1);
     EXPECT_EQ(load(Precision::int8_portable).encode(some).values, best8.values) << math::to_string(row);

@@ -32,8 +32,8 @@ std::filesystem::path models_folder();
 // The folder of a model. Errors: not_found, with the remedy `weir model fetch NAME`.
 Result<std::filesystem::path> find_model(std::string_view name_or_folder);
 
-// heads: sizes, and the hash of the first 64 KB, where a file can lie about the rest: at every start (a few ms). hashes: of everything, in `doctor` and after
-// a fetch (about 0.1 s).
+// heads: sizes, and the hash of the first 64 KB, for a list of what is there (a few ms). hashes: of everything, when a model is loaded or fetched and in `doctor`
+// (about 0.1 s).
 enum class Check { heads, hashes };
 // Errors: not_found, corrupt (which file, what was expected and found).
 Status check_model(const KnownModel& model, const std::filesystem::path& folder, Check check);

@@ -9,12 +9,14 @@
 #include <cerrno>
 #include <cstdlib>
 #include <fstream>
+#include <ranges>
 #include <system_error>
 
 #include "encode/models.h"
 #include "engine/engine.h"
 #include "engine/parts.h"
 #include "math/cpu.h"
+#include "math/kernels.h"
 
 namespace weir {
 namespace {
@@ -113,8 +115,8 @@ Diagnosis names() {
 
 Diagnosis processor() {
   std::string here;  // best first
-  for (const math::Row row : {math::Row::amx, math::Row::avx512, math::Row::avx2, math::Row::neon, math::Row::scalar})
-    if (math::runs_here(row)) here += (here.empty() ? "" : ", ") + std::string(math::to_string(row));
+  for (const math::Row row : math::all_rows | std::views::reverse)
+    if (math::kernels(row) != nullptr) here += (here.empty() ? "" : ", ") + std::string(math::to_string(row));
   const char* wanted = std::getenv("WEIR_CPU");  // NOLINT(concurrency-mt-unsafe): nobody sets it
   const auto row = math::choose_row();
   if (!row) {

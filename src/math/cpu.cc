@@ -19,8 +19,13 @@
 namespace weir::math {
 namespace {
 
-constexpr std::array<std::pair<Row, std::string_view>, 6> names{
-    {{Row::scalar, "scalar"}, {Row::avx2, "avx2"}, {Row::avx2_vnni, "avx2-vnni"}, {Row::avx512, "avx512"}, {Row::amx, "amx"}, {Row::neon, "neon"}}};
+constexpr std::array<std::pair<Row, std::string_view>, all_rows.size()> names{{{Row::scalar, "scalar"},
+                                                                               {Row::avx2, "avx2"},
+                                                                               {Row::avx2_vnni, "avx2-vnni"},
+                                                                               {Row::avx512, "avx512"},
+                                                                               {Row::avx512_bf16, "avx512-bf16"},
+                                                                               {Row::amx, "amx"},
+                                                                               {Row::neon, "neon"}}};
 
 }  // namespace
 
@@ -64,7 +69,8 @@ bool runs_here(Row row) {
     case Row::avx512:
       return runs_here(Row::avx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
-    case Row::amx: return runs_here(Row::avx512) && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi") && has_amx();
+    case Row::avx512_bf16: return runs_here(Row::avx512) && __builtin_cpu_supports("avx512bf16");
+    case Row::amx: return runs_here(Row::avx512_bf16) && __builtin_cpu_supports("avx512vbmi") && has_amx();
 #elif defined(__aarch64__)
     case Row::neon: return true;
 #endif
@@ -74,9 +80,10 @@ bool runs_here(Row row) {
 
 Row best_row() {
   static const Row best = [] {
-    for (const Row row : {Row::amx, Row::avx512, Row::avx2_vnni, Row::avx2, Row::neon})
-      if (kernels(row) != nullptr) return row;
-    return Row::scalar;
+    Row found = Row::scalar;
+    for (const Row row : all_rows)
+      if (kernels(row) != nullptr) found = row;
+    return found;
   }();
   return best;
 }
@@ -91,7 +98,7 @@ Result<Row> choose_row() {
                 fmt::format("unset it, or set it to {} or less", to_string(best_row())));
   }
   return fail(Code::invalid, say("cpu_row_wrong", "WEIR_CPU={wanted} is no CPU row", {{"wanted", wanted}}), "WEIR_CPU",
-              "set it to scalar, avx2, avx2-vnni, avx512 or amx, or unset it");
+              "set it to scalar, avx2, avx2-vnni, avx512, avx512-bf16 or amx, or unset it");
 }
 
 }  // namespace weir::math

@@ -14,9 +14,9 @@ extern const Kernels neon_kernels;
 #if defined(__x86_64__)
 namespace {
 
-// Some CPUs do vdpbf16ps no faster than two f32 multiply-adds, or slower: there avx512 goes without it. Looked at once.
-const Kernels& avx512() {
-  static const Kernels& chosen = __builtin_cpu_supports("avx512bf16") && faster_in_bf16(avx512_bf16_kernels) ? avx512_bf16_kernels : avx512_kernels;
+// Some CPUs do vdpbf16ps no faster than two f32 multiply-adds, or slower: there is no such row. Looked at once.
+const Kernels* avx512_bf16() {
+  static const Kernels* const chosen = faster_in_bf16(avx512_bf16_kernels) ? &avx512_bf16_kernels : nullptr;
   return chosen;
 }
 
@@ -31,7 +31,8 @@ const Kernels* kernels(Row row) {
     case Row::avx2: return &avx2_kernels;
     case Row::avx2_vnni: return &avx2_vnni_kernels;
     case Row::amx: return &amx_kernels;
-    case Row::avx512: return &avx512();
+    case Row::avx512: return &avx512_kernels;
+    case Row::avx512_bf16: return avx512_bf16();
 #elif defined(__aarch64__)
     case Row::neon: return &neon_kernels;
 #endif

@@ -1,5 +1,5 @@
 // How near a row's product comes to the peak of its own instructions, both measured in turns in the same run, on this thread's CPU time. For
-// `weir bench kernels`, the test that sees a compiler spill, and the choice of the avx512 row.
+// `weir bench kernels`, the test that sees a compiler spill, and the choice of the avx512-bf16 row.
 #pragma once
 
 #include "math/kernels.h"

@@ -169,7 +169,7 @@ export async function accessible(page, name) {
 // What is no language: addresses, paths, times, amounts, commands with their options, names of programs and of parts of a machine. And where another
 // program's own words stand in a sentence of ours, they stand in brackets.
 const NAMES = [/https?:\/\/[^\s：（]+/, /(?<![<\w])\/[\w./-]+/, /\d{4}-\d\d-\d\dT[\d:.]+Z/, /\d+(\.\d+)? (MB|kB|s)(?![a-z])/, /（[\w ',.<>-]+）/, /`\w+`/, /<\w+>/,
-  /\bweir (serve|sources|doctor|model fetch [\w-]+|restore FILE)/, /--[a-z-]+( CIDR)?/, /WEIR_\w+/, /\b(scalar|avx2|avx512|amx|neon)\b/, /\b(chmod \d+|chown -R \$\(id -u\)|mount -o remount,rw|dmesg)/,
+  /\bweir (serve|sources|doctor|model fetch [\w-]+|restore FILE)/, /--[a-z-]+( CIDR)?/, /WEIR_\w+/, /\b(scalar|avx2(-vnni)?|avx512(-bf16)?|amx|neon)\b/, /\b(chmod \d+|chown -R \$\(id -u\)|mount -o remount,rw|dmesg)/,
   /\b(Weir|OPML|RSS|Atom|feed|JSON Feed|JSON|XML|HTTP|HTTPS|http|https|ca-certificates|seccomp|Landlock|ABI|setrlimit|setitimer|lsm=landlock|systemd-timesyncd|chrony|minilm|e5-small)\b/,
   /\bweir\.opml\b|\breader\b|鹭/];
 

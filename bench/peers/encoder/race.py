@@ -117,7 +117,7 @@ def proof(name, row, threads, a):
 
 
 def ours(precision, row, threads, a, vectors):
-    env, base = {**os.environ, "WEIR_CPU": row}, [a.ours, "--model", str(models.HOME), "--precision", precision, "--threads", str(threads)]
+    env, base = {**os.environ, **({"WEIR_CPU": row} if below(row) else {})}, [a.ours, "--model", str(models.HOME), "--precision", precision, "--threads", str(threads)]
     if vectors:
         for what, file in (("stream", "texts.txt"), ("sts", "sts.txt")):
             if (a.cache / file).stat().st_size:
