@@ -204,8 +204,10 @@ store::FetchOutcome Poller::outcome(const Arrived& arrived, std::vector<std::str
         if (!feed->description.empty()) out.description = feed->description;
         if (!feed->language.empty()) out.language = feed->language;
         if (!feed->icon.empty()) icons.push_back(feed->icon);
-        out.etag = reply.etag;
-        out.last_modified = reply.last_modified;
+        if (!feed->is_cut) {  // of what came cut off the rest is asked for: libcurl does not tell a body whose compression ends early
+          out.etag = reply.etag;
+          out.last_modified = reply.last_modified;
+        }
         out.url = reply.moved_to;
         out.items = guarded(ground_.guard, std::move(feed->items));
         wishes = PollWishes{.ttl = feed->ttl, .skip_hours = feed->skip_hours, .skip_days = feed->skip_days};

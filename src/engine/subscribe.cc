@@ -115,8 +115,10 @@ Result<AddedSource> Engine::add_source(UserId user, const AddSource& what) {
   outcome.home_page_url = found->feed.home_page_url;
   outcome.description = found->feed.description;
   outcome.language = found->feed.language;
-  outcome.etag = found->reply.etag;
-  outcome.last_modified = found->reply.last_modified;
+  if (!found->feed.is_cut) {
+    outcome.etag = found->reply.etag;
+    outcome.last_modified = found->reply.last_modified;
+  }
   outcome.wishes = PollWishes{.ttl = found->feed.ttl, .skip_hours = found->feed.skip_hours, .skip_days = found->feed.skip_days};
   outcome.next_at = next_poll({.outcome = PollOutcome::changed,
                                .published = published,

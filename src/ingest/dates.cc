@@ -1,7 +1,10 @@
 #include "ingest/dates.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -555,12 +558,34 @@ std::optional<Time> usual_rfc822(string_view t) {
   return to_time(f);
 }
 
+// A day of an ISO 8601 week as a day of a month, what follows as it was: 2026-W46-2T08:00Z, 2026W462, and 2026-W46 as its Monday.
+std::optional<std::string> of_week(string_view t) {
+  using namespace std::chrono;
+  const bool dashed = t.size() > 4 && t[4] == '-';
+  std::size_t at = dashed ? 5 : 4;
+  if (t.size() < at + 3 || (t[at] != 'W' && t[at] != 'w') || two(t.data()) < 0 || two(t.data() + 2) < 0) return std::nullopt;
+  const int number = two(t.data() + at + 1);
+  at += 3;
+  int day = 1;
+  if (t.size() > at + (dashed ? 1 : 0) && (!dashed || t[at] == '-') && is_digit(t[at + (dashed ? 1 : 0)])) {
+    at += dashed ? 2 : 1;
+    day = t[at - 1] - '0';
+  }
+  const year of{two(t.data()) * 100 + two(t.data() + 2)};
+  const sys_days fourth = sys_days(of / January / 4);  // is in the first week
+  const sys_days monday = fourth - days(weekday(fourth).iso_encoding() - 1) + weeks(number - 1);
+  if (number < 1 || day < 1 || day > 7 || year_month_day(monday + days(3)).year() != of) return std::nullopt;
+  const year_month_day date(monday + days(day - 1));
+  return fmt::format("{:04}-{:02}-{:02}{}", int(date.year()), unsigned(date.month()), unsigned(date.day()), t.substr(at));
+}
+
 }  // namespace
 
 std::optional<Time> parse_date(string_view text) {
   text = trim(text);
   if (text.size() < 4 || text.size() > 200) return std::nullopt;
   if (const auto usual = usual_rfc822(text)) return usual;
+  if (const auto plain = of_week(text)) return Scanner(*plain).run();
   if (std::ranges::all_of(text, is_digit)) {  // since 1970, in seconds or milliseconds; or a date in one piece
     if (text.size() == 10 || text.size() == 13) {
       std::int64_t value = 0;

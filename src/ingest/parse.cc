@@ -35,6 +35,7 @@ Status read(Source& source, std::string& text, Builder& builder) {
   const Format* const format = TRY(find_format(source));
   builder.has_base = document.has_base();
   for (const std::string& warning : document.warnings()) builder.warn(warning);
+  builder.feed.is_cut = document.is_cut();
   return format->read(source, builder);
 }
 

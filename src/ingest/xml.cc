@@ -149,7 +149,8 @@ class Reader {
       else if (at_[1] == '?') skip_past("?>", 2);
       else TRY(start_tag());
     }
-    if (open_.size() > 1) warn(truncated_, "the document ends inside <" + shortened(document_.nodes_[open_.back().node].text) + ">");
+    document_.is_cut_ = open_.size() > 1;
+    if (document_.is_cut_) warn(truncated_, "the document ends inside <" + shortened(document_.nodes_[open_.back().node].text) + ">");
     return {};
   }
 

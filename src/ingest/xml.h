@@ -100,6 +100,7 @@ class Document {
   Dialect dialect() const { return dialect_; }
   bool mended() const { return !warnings_.empty(); }
   const std::vector<std::string>& warnings() const { return warnings_; }  // at most one of a kind
+  bool is_cut() const { return is_cut_; }                                 // it ends inside an element
   bool has_base() const { return has_base_; }                             // an xml:base occurs
   bool has_language() const { return has_language_; }                     // an xml:lang occurs
 
@@ -110,6 +111,7 @@ class Document {
   std::vector<Attribute> attributes_;
   std::deque<std::string> expanded_;  // text that entities made longer than its source
   std::vector<std::string> warnings_;
+  bool is_cut_ = false;
   Dialect dialect_ = Dialect::none;
   bool has_base_ = false, has_language_ = false;
 };

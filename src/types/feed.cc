@@ -33,6 +33,7 @@ json::object to_json(const Feed& feed, std::string_view file) {
   weir["format"] = feed.format;
   weir["encoding"] = feed.encoding;
   weir["warnings"] = json::array(feed.warnings.begin(), feed.warnings.end());
+  if (feed.is_cut) weir["cut"] = true;
   if (feed.ttl) weir["ttl"] = feed.ttl->count();
   if (feed.skip_hours) weir["skip_hours"] = feed.skip_hours;
   if (feed.skip_days) weir["skip_days"] = feed.skip_days;
@@ -61,6 +62,7 @@ Result<Feed> feed_from_json(const json::value& value) {
     if (const json::array* warnings = find_array(*weir, "warnings"))
       for (const json::value& warning : *warnings)
         if (warning.is_string()) feed.warnings.emplace_back(warning.get_string());
+    feed.is_cut = find_bool(*weir, "cut").value_or(false);
     if (const auto ttl = find_int(*weir, "ttl")) feed.ttl = std::chrono::seconds(*ttl);
     feed.skip_hours = static_cast<std::uint32_t>(find_int(*weir, "skip_hours").value_or(0));
     feed.skip_days = static_cast<std::uint8_t>(find_int(*weir, "skip_days").value_or(0));

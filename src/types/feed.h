@@ -18,6 +18,7 @@ struct Feed {
   std::string format;    // rss0.90 rss0.91 rss0.92 rss1.0 rss2.0 atom0.3 atom1.0 json1.0 json1.1 opml html
   std::string encoding;  // the WHATWG name in lower case
   std::vector<std::string> warnings;
+  bool is_cut = false;  // the document ends inside an element: there may be more of it
 
   // What the source asks of its readers' schedule.
   std::optional<std::chrono::seconds> ttl;  // rss ttl, sy:updatePeriod/Frequency

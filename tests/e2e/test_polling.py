@@ -1,5 +1,5 @@
 """What sources ask of those who poll them, and whether the server does it: redirects, 410, Retry-After, validators, Cache-Control, ttl, skipHours, skipDays, its own rhythm, jitter, a stored next poll; and icons."""
-import datetime, email.utils, http.server, json, pathlib, shutil, sqlite3, sys, tempfile, threading, time, unittest
+import datetime, email.utils, gzip, hashlib, http.server, json, pathlib, shutil, sqlite3, sys, tempfile, threading, time, unittest
 
 from weirtest import Server, need_binary, until, weir
 
@@ -106,6 +106,20 @@ class Polling(unittest.TestCase):
         self.server.post(f'/api/sources/{id}/refresh')
         until(lambda: self.source(id)['url'] == self.site.url + '/new')
         self.assertEqual(self.source(id)['health'], 'ok')
+
+    def test_what_came_cut_off_is_asked_for_again(self):
+        guids = {hashlib.sha256(bytes([i])).hexdigest() for i in range(40)}
+        whole = rss(items=[(guid, None) for guid in guids])
+        packed = gzip.compress(whole)
+        self.site.paths['/cut'] = self.site.paths['/cut2'] = (200, {'ETag': '"1"', 'Content-Encoding': 'gzip'}, packed[:len(packed) * 2 // 3])
+        for id in self.imported('/cut') + [self.server.post('/api/sources', {'url': self.site.url + '/cut2'}).json['id']]:
+            until(lambda: self.source(id).get('fetched_at'))
+            missing = lambda: guids - {item.get('title') for item in self.server.get(f'/api/items?source={id}&limit=1000').json['items']}
+            self.assertIn(len(missing()), range(1, 40))
+            path = self.source(id)['url'].removeprefix(self.site.url)
+            self.site.paths[path] = lambda head: (304, {}, b'') if head.get('If-None-Match') else (200, {'ETag': '"1"'}, whole)
+            self.again(id, path)
+            until(lambda: not missing())
 
     def test_added_by_hand_what_is_down_and_what_is_there_already(self):
         self.site.paths |= {'/down': (503, {'Retry-After': '60'}, b''), '/busy': (429, {}, b''), '/gone': (404, {}, b''), '/place': (200, {}, rss('P'))}
