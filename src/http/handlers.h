@@ -19,7 +19,7 @@ json::object to_json(const Engine& engine, const StoredItem& stored);
 Response reply(const Call& call, const json::value& value, int status = 200);  // sealed for the reader whose things they are
 Response done();                                                               // 204
 Result<std::int64_t> number(const Query& query, std::string_view name, std::int64_t otherwise, std::int64_t lowest, std::int64_t highest);
-bool truthy(std::string_view text);  // "1", "true", "yes", ""
+Result<bool> yes(const Query& query, std::string_view name, bool otherwise);  // "1", "true", "yes", "" or "0", "false", "no"
 
 // sources.cc
 Result<Response> list_sources(Call& call);

@@ -25,7 +25,7 @@ Result<ItemQuery> item_query(const Query& query) {
   out.text = std::string(trim(query.get("q").value_or("")));
   out.limit = static_cast<std::size_t>(TRY(number(query, "limit", 50, 1, 1000)));
   out.cursor = std::string(query.get("cursor").value_or(""));
-  if (const auto bodies = query.get("bodies")) out.bodies = truthy(*bodies);
+  out.bodies = TRY(yes(query, "bodies", out.bodies));
   if (out.order == Order::relevance && out.text.empty()) return fail(Code::invalid, "relevance to what? give q", "order");
   return out;
 }

@@ -108,6 +108,14 @@ Result<std::int64_t> number(const Query& query, std::string_view name, std::int6
   return value;
 }
 
-bool truthy(std::string_view text) { return text.empty() || text == "1" || equal_ignoring_case(text, "true") || equal_ignoring_case(text, "yes"); }
+Result<bool> yes(const Query& query, std::string_view name, bool otherwise) {
+  const auto text = query.get(name);
+  if (!text) return otherwise;
+  for (const std::string_view word : {"", "1", "true", "yes"})
+    if (equal_ignoring_case(*text, word)) return true;
+  for (const std::string_view word : {"0", "false", "no"})
+    if (equal_ignoring_case(*text, word)) return false;
+  return fail(Code::invalid, "true or false is expected", std::string(name));
+}
 
 }  // namespace weir::http

@@ -66,7 +66,7 @@ Result<Response> flow(Call& call) { return reply(call, call.engine.flow(call.who
 
 Result<Response> doctor(Call& call) {
   json::array checks;
-  for (const Diagnosis& one : call.engine.doctor(call.query.has("thorough") && truthy(*call.query.get("thorough")))) checks.push_back(to_json(one));
+  for (const Diagnosis& one : call.engine.doctor(TRY(yes(call.query, "thorough", false)))) checks.push_back(to_json(one));
   return reply(call, json::object{{"checks", std::move(checks)}});
 }
 

@@ -70,7 +70,7 @@ class Messages(Case):
             self.assertEqual(answer.status, 400, body[:20])
             error = answer.json()["error"]
             self.assertTrue(error["code"] and error["message"])
-        for query in ["limit=0", "limit=1001", "limit=x", "order=best", "state=new", "source=-1", "source=x", "cursor=nonsense", "order=relevance", "story=1"]:
+        for query in ["limit=0", "limit=1001", "limit=x", "order=best", "state=new", "source=-1", "source=x", "cursor=nonsense", "order=relevance", "story=1", "bodies=maybe"]:
             self.assertEqual(self.server.ask("GET", "/api/items?" + query, token=token).status, 400, query)
 
     def test_chunked_body(self):
