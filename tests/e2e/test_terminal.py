@@ -259,16 +259,20 @@ class CtrlC(Folder):
         with socket.create_server(('127.0.0.1', 0)) as silent:
             url = f'http://127.0.0.1:{silent.getsockname()[1]}/feed'
             process = self.begin('--no-model', 'add', '--allow-net', '127.0.0.0/8', url)
-            silent.accept()[0].recv(100)
+            open_still = silent.accept()[0]
+            open_still.recv(100)
             self.assertEqual(self.interrupt(process), -signal.SIGINT)
+            open_still.close()
             self.assertEqual(json.loads(weir('--no-model', '--json', 'sources', data=self.data)[1])['sources'], [])
             (self.folder / 'one.opml').write_text(f'<opml version="2.0"><body><outline type="rss" text="o" xmlUrl="{url}"/></body></opml>')
             weir('--no-model', 'import', self.folder / 'one.opml', data=self.data)
             before = weir('--no-model', '--json', 'sources', data=self.data)[1]
             process = self.begin('--no-model', 'fetch', '--allow-net', '127.0.0.0/8')
-            silent.accept()[0].recv(100)
+            open_still = silent.accept()[0]
+            open_still.recv(100)
             self.assertEqual(self.interrupt(process), -signal.SIGINT)
             self.assertEqual(weir('--no-model', '--json', 'sources', data=self.data)[1], before)
+            open_still.close()
 
     def test_model_fetch(self):
         source = pathlib.Path(os.environ.get('WEIR_MODELS') or pathlib.Path.home() / '.cache/weir/models') / 'e5-small'
