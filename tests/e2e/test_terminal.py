@@ -113,7 +113,8 @@ class CtrlC(Folder):
     """As a terminal sends it: to the whole process group."""
 
     def begin(self, *words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=None):
-        process = subprocess.Popen([weirtest.BIN, '--data', self.data, *map(str, words)], stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, start_new_session=True, env=dict(os.environ, **(env or {})))
+        heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell without a terminal starts what is in its background deaf to it, and so all below
+        process = subprocess.Popen([weirtest.BIN, '--data', self.data, *map(str, words)], stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=heard, env=dict(os.environ, **(env or {})))
         self.addCleanup(lambda: (process.poll() is None and process.kill(), process.wait(), [pipe.close() for pipe in (process.stdin, process.stdout, process.stderr) if pipe]))
         return process
 
