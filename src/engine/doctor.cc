@@ -201,7 +201,7 @@ json::object to_json(const Diagnosis& one) {
     text += (text.empty() ? "" : "; ") + sentence.text;
     put_name(says.emplace_back(json::object{}).as_object(), sentence.key, sentence.values);
   }
-  out["text"] = std::move(text);
+  out["text"] = text;
   out["says"] = std::move(says);
   if (one.remedy.text.empty()) return out;
   out["remedy"] = one.remedy.text;
