@@ -41,7 +41,7 @@ inline F exp2_fast(F x) {
 }
 
 // The 16 lanes of each of 8 registers by `op`, all at once: register r's in lanes of_row(r) and the one after it.
-constexpr size_t of_row(int r) { return static_cast<size_t>(r % 4 * 4 + r / 4 * 2); }
+constexpr size_t of_row(size_t r) { return r % 4 * 4 + r / 4 * 2; }
 template <class Op>
 inline F across(const F (&x)[8], Op op) {
   F pairs[4];
