@@ -429,7 +429,7 @@ TEST_F(Folder, APinnedModelThatIsChangedIsRefused) {
     weights.put(byte).flush();
   };
   const std::uint64_t bytes = std::filesystem::file_size(copy / "model.safetensors");
-  for (int i = 0, n = std::getenv("WEIR_LONG") != nullptr ? 500 : 50; i < n; ++i) {
+  for (int i = 0; i < 500; ++i) {
     const std::uint64_t offset = random() % (i % 2 == 0 ? 65'536 : bytes);
     flip(offset);
     const auto encoder = Encoder::load(copy);

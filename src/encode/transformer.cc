@@ -19,9 +19,9 @@ using math::Format;
 using math::Packed;
 using math::View;
 
-constexpr std::size_t row_block = 64;  // rows that go through the feed-forward together
-constexpr std::size_t few = 64;        // rows that are spread over threads by weights instead
-constexpr std::size_t scratch_limit = (2U << 20U) - (64U << 10U);
+constexpr std::size_t row_block = 64;                              // rows that go through the feed-forward together
+constexpr std::size_t few = 64;                                    // rows that are spread over threads by weights instead
+constexpr std::size_t scratch_limit = (2U << 20U) - (64U << 10U);  // bytes a thread; what is left of 2 MB is for scales and allocations
 constexpr std::size_t panel = Packed::panel_outputs;
 // No trained weight comes near it, and below it nothing that the layers compute leaves the range of a float (8,192 wide, 65,536 inside: scores ≤ 4e37).
 constexpr float weight_limit = 1e6F;
