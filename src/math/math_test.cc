@@ -38,10 +38,7 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
 }  // namespace
 
 #if defined(__x86_64__)
-extern const Kernels amx_emulated_kernels;
-#if defined(__x86_64__)
-extern const Kernels avx512_bf16_kernels;
-#endif
+extern const Kernels amx_emulated_kernels, avx512_bf16_kernels;
 #endif
 
 namespace {
